@@ -1,13 +1,15 @@
 """Random patients for uncertainty_coverage.py, in NumPy and SciPy without code of the intervals under test.
 
-A patient is an ellipsoid liver with three ellipsoid lesions of 6 to 11, 10 to 18 and 16 to 30 mm radius on a grid of
-2 mm. The activity varies by 15 % within each region. The image is blurred, displaced and noisy on voxels of 4 mm, the
-contours are displaced by a smooth random field, and calibration and shunt have errors.
+A patient is an ellipsoid liver with two injected territories and three ellipsoid lesions on a grid of 2 mm: one of 6 to
+10 mm radius and two of 10 to 26 mm; in random order one below the dome, one at the border of the territories and one
+inside a territory. The activity varies by 15 % within each region. The image is blurred, displaced and noisy on voxels
+of 4 mm. Contours and dividing surface are displaced by smooth random fields, and each lesion as a whole. Calibration,
+residuals and shunt have errors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 
 import numpy as np
@@ -16,24 +18,36 @@ from scipy import ndimage
 from scipy.signal import fftconvolve
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
 FINE_MM, IMAGE_MM, SHAPE = 2.0, 4.0, (112, 96, 104)
+COARSE = (SHAPE[0] // 2, SHAPE[1] // 2, SHAPE[2] // 2)
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
-RADII_MM = ((6.0, 11.0), (10.0, 18.0), (16.0, 30.0))
-CONSTANT_GY_G_PER_MBQ, DENSITY_G_PER_ML, LUNG_G, INJECTED_MBQ = 49.67, 1.05, 1000.0, 2000.0
+RADII_MM = ((6.0, 10.0), (10.0, 18.0), (16.0, 26.0))
+PLACES = ("dome", "border", "inside")
+CONSTANT_GY_G_PER_MBQ, DENSITY_G_PER_ML, LUNG_G, TARGET_GY = 49.67, 1.05, 1000.0, 120.0
 # Electrons per gram of tissue, relative to water.
 ELECTRONS = 0.991
 
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """Standard deviations of the errors of a measurement; those of factors are relative."""
+    """Standard deviations of the errors of a measurement; those of factors are relative.
+
+    `lesion_shift_mm` displaces each lesion, `dome_shift_mm` one below the dome along the body; `resolution_factor` is
+    true over stated resolution without the random error.
+    """
 
     fwhm_mm: float = 12.0
     resolution: float = 0.1
+    resolution_factor: float = 1.0
     shift_mm: float = 3.0
+    lesion_shift_mm: float = 1.0
+    dome_shift_mm: float = 3.0
     boundary_mm: float = 1.5
     boundary_length_mm: float = 20.0
+    territory_mm: float = 3.0
     calibration: float = 0.05
+    residual: float = 0.02
     shunt: float = 0.1
     noise: float = 0.12
     noise_fwhm_mm: float = 8.0
@@ -42,139 +56,184 @@ class Errors:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Patient:
-    """One patient: true doses in Gy (means of lesions and normal liver, D70 of lesions, lungs) and the measurement.
+    """One patient: true doses and the measurement.
 
     Attributes:
-      radius_mm: radius of the sphere with the volume of each lesion.
-      truth_gy: true doses, in the order of `uncertainty_coverage.in_order`.
+      radius_mm, places: radius of the sphere with the volume of each lesion, and where it is.
+      mean_gy, d70_gy, v_fraction: true doses of the lesions, and the fraction of each that receives `TARGET_GY`.
+      normal_gy, lung_gy: true mean doses of normal liver and lungs.
       image: (i, j, k) measured counts.
-      distance_mm: (m, i, j, k) signed distance to the drawn contours of the lesions and, last, of the liver.
-      shift_mm: true displacement of the image.
-      calibration: measured over true activity.
+      distance_mm: (6, i, j, k) signed distance to the drawn contours: lesions, both territories, liver.
+      activity_mbq: (2,) measured activity of each injection.
       shunt: measured lung shunt.
     """
 
-    radius_mm: NDArray[np.float64]
-    truth_gy: NDArray[np.float64]
+    radius_mm: Floats
+    places: list[str]
+    mean_gy: Floats
+    d70_gy: Floats
+    v_fraction: Floats
+    normal_gy: float
+    lung_gy: float
     image: Array
     distance_mm: Array
-    shift_mm: NDArray[np.float64]
-    calibration: float
+    activity_mbq: Floats
     shunt: float
+
+
+@dataclass(eq=False)
+class _Anatomy:
+    semi_mm: Floats
+    normal: Floats
+    offset_mm: float
+    centres: list[Floats] = field(default_factory=list)
+    axes_mm: list[Floats] = field(default_factory=list)
+    radii: list[float] = field(default_factory=list)
 
 
 def patient(seed: int, errors: Errors) -> Patient:
     """Returns the patient of a seed with errors of the given sizes."""
     rng = np.random.default_rng(seed)
-    axes = [(np.arange(n) - (n - 1) / 2) * FINE_MM for n in SHAPE]
-    points = list(np.meshgrid(*axes, indexing="ij"))
-    semi_mm = np.array([85.0, 65.0, 70.0]) * rng.uniform(0.9, 1.08, 3)
-    liver = _ellipsoid(points, np.zeros(3), semi_mm)
-    lesions: list[NDArray[np.bool_]] = []
-    centres: list[NDArray[np.float64]] = []
-    radii: list[float] = []
-    for low, high in RADII_MM:
-        radius, centre = _place(rng, low, high, semi_mm, centres, radii)
-        shape = rng.uniform(0.85, 1.15, 3)
-        lesions.append(_ellipsoid(points, centre, radius * shape / np.cbrt(shape.prod())))
-        centres.append(centre)
-        radii.append(radius)
-    concentration = liver.astype(np.float64)
+    places = [PLACES[k] for k in rng.permutation(3)]
+    anatomy = _anatomy(rng, places)
+    fine, coarse = _points(SHAPE, FINE_MM), _points(COARSE, IMAGE_MM)
+    liver = _level(fine, np.zeros(3), anatomy.semi_mm) < 1
+    lesions = [_level(fine, c, a) < 1 for c, a in zip(anatomy.centres, anatomy.axes_mm, strict=True)]
+    # The dividing surface is a plane with smooth bumps; the same field in both resolutions.
+    bumps = 3.0 * _smooth(rng, COARSE, IMAGE_MM, 40.0)
+    right = fine @ anatomy.normal - anatomy.offset_mm - _fine(bumps) < 0
+    injected_mbq, shunt = rng.uniform(700.0, 1500.0, 2), rng.uniform(0.03, 0.1)
+    concentration = liver * np.exp(0.15 * _fine(_smooth(rng, COARSE, IMAGE_MM, 15.0)))
     if errors.perfused == "half":
-        concentration[points[0] < 0] = 0.0
+        concentration[fine[..., 2] < 0] = 0.0
     for mask, ratio in zip(lesions, rng.uniform(2.0, 6.0, 3), strict=True):
         concentration[mask] *= ratio
-    concentration *= np.exp(_smooth(rng, SHAPE, FINE_MM, 15.0, 0.15))
-    true_shunt = rng.uniform(0.03, 0.1)
-    truth_gy = _doses(concentration, liver, lesions, true_shunt)
-    shift_mm = rng.normal(size=3) * errors.shift_mm
-    sigma = errors.fwhm_mm * np.exp(rng.normal() * errors.resolution) / FWHM_PER_SIGMA / FINE_MM
-    blurred = ndimage.shift(ndimage.gaussian_filter(concentration, sigma), shift_mm / FINE_MM, order=3)
-    image = _coarse(blurred)
-    white = ndimage.gaussian_filter(rng.normal(size=image.shape), errors.noise_fwhm_mm / FWHM_PER_SIGMA / IMAGE_MM)
-    level = image[_coarse(liver) > 0.5].mean()
-    image = image + errors.noise * np.sqrt(np.maximum(image, 0.0) * level) * white / white.std()
-    drawn = [
-        _coarse(_distance(mask) - _smooth(rng, SHAPE, FINE_MM, errors.boundary_length_mm, errors.boundary_mm))
-        for mask in (*lesions, liver)
-    ]
+    for side, activity in zip((right, ~right), injected_mbq, strict=True):
+        concentration[side] *= activity * (1 - shunt) / concentration[side].sum()
+    dose_gy = fftconvolve(concentration, _kernel(), mode="same")
+    dose_gy *= CONSTANT_GY_G_PER_MBQ / (DENSITY_G_PER_ML * FINE_MM**3 / 1000)
+    image = _image(rng, concentration, liver, errors)
+    contours = []
+    for place, centre, axes in zip(places, anatomy.centres, anatomy.axes_mm, strict=True):
+        size = np.array([1.0, 1.0, errors.dome_shift_mm / errors.lesion_shift_mm if place == "dome" else 1.0])
+        moved = centre + rng.normal(size=3) * errors.lesion_shift_mm * size
+        contours.append(_distance(coarse, moved, axes))
+    contours.append(_distance(coarse, np.zeros(3), anatomy.semi_mm))
+    for contour in contours:
+        contour -= errors.boundary_mm * _smooth(rng, COARSE, IMAGE_MM, errors.boundary_length_mm)
+    divide = coarse @ anatomy.normal - anatomy.offset_mm - bumps
+    divide -= errors.territory_mm * _smooth(rng, COARSE, IMAGE_MM, errors.boundary_length_mm)
+    calibration = np.exp(rng.normal() * errors.calibration)
     return Patient(
-        radius_mm=np.array(radii),
-        truth_gy=truth_gy,
-        image=image.astype(np.float32),
-        distance_mm=np.stack(drawn).astype(np.float32),
-        shift_mm=shift_mm,
-        calibration=float(np.exp(rng.normal() * errors.calibration)),
-        shunt=float(true_shunt * np.exp(rng.normal() * errors.shunt)),
+        radius_mm=np.array(anatomy.radii),
+        places=places,
+        mean_gy=np.array([dose_gy[m].mean() for m in lesions]),
+        d70_gy=np.array([np.quantile(dose_gy[m], 0.3) for m in lesions]),
+        v_fraction=np.array([np.mean(dose_gy[m] >= TARGET_GY) for m in lesions]),
+        normal_gy=float(dose_gy[liver & ~np.logical_or.reduce(lesions)].mean()),
+        lung_gy=float(injected_mbq.sum() * shunt * CONSTANT_GY_G_PER_MBQ / LUNG_G),
+        image=image,
+        distance_mm=np.stack([*contours[:3], divide, -divide, contours[3]]).astype(np.float32),
+        activity_mbq=injected_mbq * calibration * np.exp(rng.normal(size=2) * errors.residual),
+        shunt=float(shunt * np.exp(rng.normal() * errors.shunt)),
     )
 
 
-def _place(
-    rng: np.random.Generator,
-    low: float,
-    high: float,
-    semi_mm: NDArray[np.float64],
-    centres: list[NDArray[np.float64]],
-    radii: list[float],
-) -> tuple[float, NDArray[np.float64]]:
-    """A sphere inside the liver, at least 4 mm from the others."""
-    while True:
-        radius = rng.uniform(low, high)
-        direction = rng.normal(size=3)
-        centre = direction / np.linalg.norm(direction) * (semi_mm - radius) * rng.uniform(0.2, 1.0)
-        inside = np.sqrt((centre**2 / (semi_mm - radius) ** 2).sum()) < 1
-        if inside and all(np.linalg.norm(centre - c) > radius + r + 4 for c, r in zip(centres, radii, strict=True)):
-            return radius, centre
-
-
-def _ellipsoid(
-    points: list[NDArray[np.float64]], centre: NDArray[np.float64], semi_mm: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    square = np.sum([((p - c) / s) ** 2 for p, c, s in zip(points, centre, semi_mm, strict=True)], axis=0)
-    inside: NDArray[np.bool_] = square < 1
-    return inside
-
-
-def _smooth(
-    rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: float, length_mm: float, deviation: float
-) -> NDArray[np.float64]:
-    field = ndimage.gaussian_filter(rng.normal(size=shape), length_mm / FWHM_PER_SIGMA / spacing_mm, mode="wrap")
-    found: NDArray[np.float64] = deviation * field / field.std()
+def _image(rng: np.random.Generator, concentration: Floats, liver: NDArray[np.bool_], errors: Errors) -> Array:
+    shift_mm = rng.normal(size=3) * errors.shift_mm
+    factor = errors.resolution_factor * np.exp(rng.normal() * errors.resolution)
+    blurred = ndimage.gaussian_filter(concentration, errors.fwhm_mm * factor / FWHM_PER_SIGMA / FINE_MM)
+    image = _coarse(ndimage.shift(blurred, shift_mm / FINE_MM, order=3))
+    white = _smooth(rng, COARSE, IMAGE_MM, errors.noise_fwhm_mm)
+    level = image[_coarse(liver) > 0.5].mean()
+    image = image + errors.noise * np.sqrt(np.maximum(image, 0.0) * level) * white
+    found: Array = (image / level).astype(np.float32)
     return found
 
 
-def _coarse(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
+def _anatomy(rng: np.random.Generator, places: list[str]) -> _Anatomy:
+    """Liver, dividing plane and lesions that do not touch."""
+    while True:
+        normal = np.array([1.0, *rng.uniform(-0.4, 0.4, 2)])
+        found = _Anatomy(
+            semi_mm=np.array([85.0, 65.0, 70.0]) * rng.uniform(0.9, 1.08, 3),
+            normal=normal / np.linalg.norm(normal),
+            offset_mm=rng.uniform(-20.0, 20.0),
+        )
+        if all(_place(rng, place, *radii, found) for place, radii in zip(places, RADII_MM, strict=True)):
+            return found
+
+
+def _place(rng: np.random.Generator, place: str, low: float, high: float, anatomy: _Anatomy) -> bool:
+    """Adds a lesion inside the liver, at least 4 mm from the others, if there is room."""
+    radius = rng.uniform(low, high)
+    shape = rng.uniform(0.85, 1.15, 3)
+    for _ in range(200):
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        if place == "dome":
+            direction = np.array([0.0, 0.0, 1.0]) + 0.4 * direction
+            direction /= np.linalg.norm(direction)
+        depth = radius + (rng.uniform(1.0, 5.0) if place == "dome" else rng.uniform(5.0, 50.0))
+        centre = direction * np.maximum(anatomy.semi_mm - depth, 0.0)
+        away = float(centre @ anatomy.normal) - anatomy.offset_mm
+        if place == "border":  # onto the dividing plane, give or take two thirds of the radius
+            centre = centre + (rng.uniform(-0.66, 0.66) * radius - away) * anatomy.normal
+        inside = np.sqrt((centre**2 / (anatomy.semi_mm - radius) ** 2).sum()) < 1
+        clear = place != "inside" or abs(away) > radius + 8.0
+        others = zip(anatomy.centres, anatomy.radii, strict=True)
+        if inside and clear and all(np.linalg.norm(centre - c) > radius + r + 4 for c, r in others):
+            anatomy.centres.append(centre)
+            anatomy.radii.append(radius)
+            anatomy.axes_mm.append(radius * shape / np.cbrt(shape.prod()))
+            return True
+    return False
+
+
+def _points(shape: tuple[int, int, int], spacing_mm: float) -> Floats:
+    axes = [(np.arange(n) - (n - 1) / 2) * spacing_mm for n in shape]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def _level(points: Floats, centre: Floats, axes_mm: Floats) -> Floats:
+    found: Floats = np.linalg.norm((points - centre) / axes_mm, axis=-1)
+    return found
+
+
+def _distance(points: Floats, centre: Floats, axes_mm: Floats) -> Floats:
+    """Signed distance to an ellipsoid, exact to first order at its surface."""
+    level = _level(points, centre, axes_mm)
+    slope = np.maximum(np.linalg.norm((points - centre) / axes_mm**2, axis=-1), 1e-9)
+    return np.where(level > 1e-6, level * (level - 1) / slope, -axes_mm.min())
+
+
+def _smooth(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: float, length_mm: float) -> Floats:
+    found = ndimage.gaussian_filter(rng.normal(size=shape), length_mm / FWHM_PER_SIGMA / spacing_mm, mode="wrap")
+    return np.asarray(found / found.std())
+
+
+def _fine(values: Floats) -> Floats:
+    """Linear interpolation of a field to the grid of half the spacing."""
+    for axis, size in enumerate(values.shape):
+        at = np.clip((np.arange(2 * size) - 0.5) / 2, 0, size - 1)
+        low = np.minimum(at.astype(int), size - 2)
+        part = (at - low).reshape([-1 if k == axis else 1 for k in range(3)])
+        values = np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part
+    return values
+
+
+def _coarse(values: Floats | NDArray[np.bool_]) -> Floats:
     factor = int(IMAGE_MM / FINE_MM)
     blocks = [part for n in values.shape for part in (n // factor, factor)]
-    found: NDArray[np.float64] = values.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float64)
+    found: Floats = values.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float64)
     return found
 
 
-def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = FINE_MM * (
-        ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
-    )
-    return found
+_KERNELS: dict[float, Floats] = {}
 
 
-def _doses(
-    concentration: NDArray[np.float64], liver: NDArray[np.bool_], lesions: list[NDArray[np.bool_]], shunt: float
-) -> NDArray[np.float64]:
-    """True doses by a kernel whose voxel weights are sampled from the radial table."""
-    mbq = concentration * liver
-    mbq *= INJECTED_MBQ * (1 - shunt) / mbq.sum()
-    voxel_g = DENSITY_G_PER_ML * FINE_MM**3 / 1000
-    dose = fftconvolve(mbq, _kernel(), mode="same") * CONSTANT_GY_G_PER_MBQ / voxel_g
-    tumour = np.logical_or.reduce(lesions)
-    means = [dose[mask].mean() for mask in lesions] + [dose[liver & ~tumour].mean()]
-    d70 = [np.quantile(dose[mask], 0.3) for mask in lesions]
-    return np.array([*means, *d70, INJECTED_MBQ * shunt * CONSTANT_GY_G_PER_MBQ / LUNG_G])
-
-
-_KERNELS: dict[float, NDArray[np.float64]] = {}
-
-
-def _kernel(samples: int = 4_000_000, half: int = 6) -> NDArray[np.float64]:
+def _kernel(samples: int = 4_000_000, half: int = 6) -> Floats:
+    """The dose kernel on voxels, sampled from the radial table."""
     if FINE_MM not in _KERNELS:
         table = resources.files("sirtjax.dosimetry") / "data" / "y90_graves2019_water.csv"
         lines = table.read_text(encoding="utf-8").splitlines()

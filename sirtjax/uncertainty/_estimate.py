@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from sirtjax import dosimetry
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
-from sirtjax.uncertainty._regions import regions_of, territory_shares
+from sirtjax.uncertainty._regions import regions_of, second_difference, territory_shares
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
 
 # Below this fraction of the largest blurred concentration the ratio of the voxel-wise correction is not formed.
@@ -56,7 +57,41 @@ def doses_of_concentration(
       kernel: factor on the range of the dose kernel.
     """
     dose_gy = deposited_dose_gy(recovered, 1.0 - regions[-1], shares, lung_shunt_fraction, data, kernel=kernel)
-    return dose_metrics(dose_gy, recovered, regions, lung_shunt_fraction, data)
+    # Averages over voxels: the activity and the contour once each, and the kernel at both of its ends.
+    averages = 2 if np.size(data.octant) == 1 else 4
+    return dose_metrics(
+        without_voxel_average(dose_gy, averages=averages, order=4),
+        without_voxel_average(recovered, averages=2, order=4),
+        regions,
+        lung_shunt_fraction,
+        data,
+        # The higher order would overshoot next to an edge, which mean values do not see.
+        histogram_gy=without_voxel_average(dose_gy, averages=averages, order=2),
+    )
+
+
+def without_voxel_average(values: Float[Array, "i j k"], *, averages: int, order: int) -> Float[jax.Array, "i j k"]:
+    """Reverses averages over voxels, which lower the mean of a structure in colder surroundings.
+
+    A voxel at a surface has the mean activity of both sides. Weighted by its occupancy, its dose is averaged once more.
+    With voxels of 4 mm a sphere of 8 mm radius and a fifth of its activity around it loses 15 % of its mean dose. The
+    Fourier transform of an average over a voxel is sinc(w / 2), and its inverse power is expanded in second
+    differences along each axis.
+
+    Args:
+      values: (i, j, k) averaged values.
+      averages: number of averages over a voxel to reverse.
+      order: order of the expansion, 2 or 4.
+    """
+    found = jnp.asarray(values)
+    for axis in range(3):
+        second = second_difference(found, axis)
+        changed = found - averages / 24.0 * second
+        if order == 4:
+            fourth = averages**2 / 1152.0 + averages / 2880.0 + averages / 288.0
+            changed = changed + fourth * second_difference(second, axis)
+        found = changed
+    return found
 
 
 def recovered_concentration(
@@ -106,7 +141,12 @@ def deposited_dose_gy(
       kernel: factor on the range of the dose kernel.
     """
     voxel_ml = jnp.prod(jnp.asarray(data.spacing_mm)) / 1000.0
-    inside = (jnp.maximum(jnp.asarray(recovered), 0.0) * in_liver)[None] * shares
+    # A voxel at the surface of the liver already has the mean of both sides: only the part from outside is removed.
+    beyond = 1.0 - jnp.asarray(in_liver)
+    far = jnp.where(beyond > 0.999, 1.0, 0.0)
+    around = jnp.sum(recovered * far) / jnp.maximum(jnp.sum(far), 1.0)
+    tissue = jnp.where(beyond < 1.0, jnp.maximum(recovered - around * beyond, 0.0), 0.0)
+    inside = tissue[None] * shares
     total = jnp.sum(inside, axis=(1, 2, 3)) * voxel_ml
     in_liver_mbq = jnp.asarray(data.activity_mbq) * (1.0 - jnp.asarray(lung_shunt_fraction))
     relative = in_liver_mbq / jnp.where(total > 0, total, 1.0)
@@ -123,6 +163,8 @@ def dose_metrics(
     regions: Float[Array, "r i j k"],
     lung_shunt_fraction: Float[Array, " t"],
     data: TreatmentData,
+    *,
+    histogram_gy: Float[Array, "i j k"] | None = None,
 ) -> DoseMetrics:
     """Computes the metrics of a dose in the VOIs of a patient.
 
@@ -132,7 +174,9 @@ def dose_metrics(
       regions: (r, i, j, k) occupancies as of `regions_of`.
       lung_shunt_fraction: (t,) fraction of each activity that goes to the lungs.
       data: constants of the patient.
+      histogram_gy: (i, j, k) dose at the voxel centres for D_x, V and BED; None uses `dose_gy`.
     """
+    points_gy = jnp.asarray(dose_gy if histogram_gy is None else histogram_gy)
     tissue, members = regions[:-1], jnp.asarray(data.members)
     volume = jnp.maximum(members @ jnp.sum(tissue, axis=(1, 2, 3)), 1e-3)
 
@@ -144,7 +188,7 @@ def dose_metrics(
     normal = level[jnp.asarray(data.normal_of)]
     near = jnp.asarray(data.near)
     padded = near < 0
-    doses = jnp.where(padded, 0.0, dose_gy.ravel()[jnp.maximum(near, 0)])
+    doses = jnp.where(padded, 0.0, points_gy.ravel()[jnp.maximum(near, 0)])
     occupancy = jnp.tensordot(members, tissue, axes=1).reshape(len(members), -1)
     weights = jnp.where(padded, 0.0, jnp.take_along_axis(occupancy, jnp.maximum(near, 0), axis=1))
     d_gy, v_fraction = jax.vmap(_histogram, (0, 0, None, 0))(
@@ -154,7 +198,7 @@ def dose_metrics(
         mean_gy=mean_gy,
         d_gy=d_gy,
         v_fraction=v_fraction,
-        bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * mean(dose_gy**2),
+        bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * mean(points_gy**2),
         tn_ratio=level[: data.lesions] / jnp.where(normal > 0, normal, 1.0),
         lung_gy=jnp.asarray(data.lung_gy_per_mbq) * jnp.asarray(data.activity_mbq) * jnp.asarray(lung_shunt_fraction),
     )

@@ -9,6 +9,10 @@ from jaxtyping import Float
 
 from sirtjax.typing import Array
 
+# Largest inward displacement of a contour over the depth of its structure. A limit of a half, in both directions, made
+# the volumes of lesions of 6 to 11 mm radius vary by a third less than displacements of the stated size do.
+DEEPEST = 0.9
+
 
 def regions_of(
     distance_mm: Float[Array, "m i j k"], spacing_mm: Float[Array, "3"], *, lesions: int
@@ -65,12 +69,13 @@ def _shares(inside: jax.Array) -> jax.Array:
 def _inside(distance_mm: Array, spacing_mm: Array) -> jax.Array:
     width_mm = jnp.cbrt(jnp.prod(jnp.asarray(spacing_mm)))
     # The mean of a voxel is a convolution with it, which moves a curved surface by half the variance times curvature.
-    curved = distance_mm + sum(_second_difference(distance_mm, axis) for axis in (1, 2, 3)) / 24.0
+    curved = distance_mm + sum(second_difference(distance_mm, axis) for axis in (1, 2, 3)) / 24.0
     inside: jax.Array = jnp.clip(0.5 - curved / width_mm, 0.0, 1.0)
     return inside
 
 
-def _second_difference(values: Array, axis: int) -> jax.Array:
+def second_difference(values: Float[Array, "..."], axis: int) -> Float[jax.Array, "..."]:
+    """Computes the second difference of neighbouring values along an axis, 0 across the faces."""
     padded = jnp.pad(values, [(1, 1) if k == axis else (0, 0) for k in range(values.ndim)], mode="edge")
     size = values.shape[axis]
     before = jax.lax.slice_in_dim(padded, 0, size, axis=axis)
@@ -113,9 +118,9 @@ def displaced_distances(
 ) -> Float[jax.Array, "m i j k"]:
     """Displaces the contours of lesions and liver and the dividing surfaces of territories.
 
-    Each contour moves by a smooth field, each lesion also as a whole. A contour is displaced by at most half the depth
-    of its structure, so that small lesions do not vanish. Territories that touch are displaced together, because one
-    field of vectors moves them all.
+    Each contour moves by a smooth field, each lesion also as a whole. Inward, a contour is displaced by at most nine
+    tenths of the depth of its structure, so that small lesions do not vanish; outward there is no limit. Territories
+    that touch are displaced together, because one field of vectors moves them all.
 
     Args:
       distance_mm: signed distances as in `regions_of`.
@@ -128,8 +133,9 @@ def displaced_distances(
     spacing, count = jnp.asarray(spacing_mm), lesion_shift_mm.shape[0]
     shape = distance.shape[1:]
     outlines = jnp.concatenate([distance[:count], distance[-1:]])
-    limit = jnp.maximum(0.5 * jnp.max(-outlines, axis=(1, 2, 3), keepdims=True), 1e-3)
-    outlines = outlines - limit * jnp.tanh(boundary_field(boundary_mm, shape) / limit)
+    limit = jnp.maximum(DEEPEST * jnp.max(-outlines, axis=(1, 2, 3), keepdims=True), 1e-3)
+    outward = boundary_field(boundary_mm, shape)
+    outlines = outlines - jnp.where(outward < 0.0, limit * jnp.tanh(outward / limit), outward)
     lesions = jax.vmap(_moved)(outlines[:count], jnp.asarray(lesion_shift_mm) / spacing[None])
     field = boundary_field(territory_mm, shape)
     territories = jax.vmap(lambda one: one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True)))(
