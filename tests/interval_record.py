@@ -37,6 +37,7 @@ SOURCES = (
     UncertaintySource("kernel", (0.0,), "1", None, "omitted", "assumed"),
 )  # fmt: skip
 NOT_INCLUDED = (
+    "The case states no uncertainty of `lung_mass`.",
     "Rotation and deformation between image and contours are not included.",
     "Differences between the planned and the delivered distribution of the microspheres are not included.",
 )

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.reports._figures import short
-from sirtjax.reports._interval_text import quantiles_text, range_text, shown_interval, source_words, without_interval
+from sirtjax.reports._interval_text import (
+    budget_error,
+    quantiles_text,
+    range_text,
+    shown_interval,
+    source_words,
+    without_interval,
+)
 from sirtjax.reports._interval_verdicts import (
     CERTAINTY_WORDS,
     Certainty,
@@ -28,7 +35,7 @@ Level = Literal["error", "warning", "ok", "plain"]
 # Results that a line names; the others are counted.
 MOST_NAMED = 3
 LEVELS: dict[Certainty, Level] = {"not met": "error", "open": "warning", "met": "ok", "no interval": "plain"}
-# Budgets by simulation have an error of about 0.1 (docs/uncertainty.md).
+# Budgets by simulation have an error of about 0.1 (docs/uncertainty.md), or more if their impossible values show it.
 SMALLEST_NAMED_FRACTION = 0.15
 
 
@@ -126,7 +133,7 @@ def _unknown(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Certainty
 
 
 def widest_row(found: UncertaintyResult) -> UncertaintyRow | None:
-    """Returns the mean dose or D70 with the relatively widest interval; None if there is no interval.
+    """Returns the mean dose, or D70 of a lesion, with the relatively widest interval; None without any.
 
     Args:
       found: intervals of a plan or verification.
@@ -134,7 +141,9 @@ def widest_row(found: UncertaintyResult) -> UncertaintyRow | None:
     rows = []
     for row in found.rows:
         shown, _ = shown_interval(row)
-        if row.metric in ("mean", "D70") and shown is not None and shown.lower > 0:
+        # No limit refers to the D70 of other tissue, which is wide at the border of the treated liver.
+        wanted = row.metric == "mean" or (row.metric == "D70" and row.kind == "lesion")
+        if wanted and shown is not None and shown.lower > 0:
             rows.append((math.log(shown.upper / shown.lower), row))
     return max(rows, key=lambda pair: pair[0])[1] if rows else None
 
@@ -164,8 +173,8 @@ def _widest(found: UncertaintyResult) -> CertaintyLine | None:
     if largest is None:
         return CertaintyLine("widest interval", text)
     name, part = largest
-    if part < SMALLEST_NAMED_FRACTION:
-        return CertaintyLine("widest interval", f"{text} No single source explains more than {100 * part:.0f} %.")
+    if part < max(SMALLEST_NAMED_FRACTION, 2.0 * budget_error(shown.budget)):
+        return CertaintyLine("widest interval", f"{text} No source stands out from the error of its budget.")
     # Fixing a source removes its first-order part of the variance.
     narrower = 100 * (1 - math.sqrt(1 - part))
     text += (
@@ -186,14 +195,20 @@ def basis_text(found: UncertaintyResult) -> str:
         way = f"from {found.samples} simulated measurements"
     text = (
         f"Intervals of {quantiles_text(found.level)}, {way}, of doses that are corrected for the resolution of the "
-        "image. Prescription and all other doses of this report are not corrected."
+        f"image; prescription and other doses are not. Certainly: at least {50 * (1 + found.level):.3g} % likely."
     )
     used = [source for source in found.sources if any(size > 0 for size in source.sizes)]
     assumed = [source_words(source.name) for source in used if source.evidence == "assumed"]
+    measured = [source_words(source.name) for source in used if source.evidence == "measured"]
     if assumed:
-        text += f" Assumed, not measured: {len(assumed)} of {len(used)} sources ({', '.join(assumed)})."
+        text += f" {len(assumed)} of {len(used)} sizes of sources are assumed, not measured"
+        shorter = measured if len(measured) < len(assumed) else assumed
+        said = "measured: " if measured and shorter is measured else ""
+        text += f" ({said}{', '.join(shorter)})." if shorter else "."
     elif used:
         text += f" All {len(used)} sizes of sources were measured."
+    if found.not_included:
+        text += f" {len(found.not_included)} effects are not included (see Sources of uncertainty)."
     if any(row.interval is not None and row.interval.differs for row in found.rows):
         text += " Linear and simulated widths differ; the simulated ones are shown."
     return text

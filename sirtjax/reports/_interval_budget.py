@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._figures import short
-from sirtjax.reports._interval_text import shown_interval, source_words
+from sirtjax.reports._interval_text import budget_error, shown_interval, source_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WIDTH_INCHES = 8.6
 # Panels of one picture, so that a picture with its caption fits one page.
 PANELS, COLUMNS = 8, 2
-# Smaller fractions are added up.
+# Smaller fractions have no bar.
 LEAST_FRACTION = 0.03
 MOST_BARS = 6
 LEAST_PRINTED = 0.01
@@ -54,9 +54,9 @@ class Budget:
 
 
 def budget_parts(shown: Interval) -> tuple[BudgetPart, ...]:
-    """Returns the bars of a budget: the sources by size, small sources together, and the remainder.
+    """Returns the bars of a budget: the sources by size, and the remainder.
 
-    The remainder is the variance that no source explains without the others.
+    The remainder is small sources, sources within the error of the budget, and sources in combination.
 
     Args:
       shown: interval with its budget.
@@ -65,14 +65,12 @@ def budget_parts(shown: Interval) -> tuple[BudgetPart, ...]:
     if not known:
         return ()
     ordered = sorted(known, key=lambda name: -known[name])
-    large = [name for name in ordered if known[name] >= LEAST_FRACTION][:MOST_BARS]
+    least = max(LEAST_FRACTION, 2.0 * budget_error(shown.budget))
+    large = [name for name in ordered if known[name] >= least][:MOST_BARS]
     parts = [BudgetPart(source_words(name), known[name]) for name in large]
-    small = sum(known[name] for name in ordered if name not in large)
-    if small >= LEAST_PRINTED:
-        parts.append(BudgetPart("all other sources", small, single=False))
-    rest = 1.0 - sum(known.values())
-    if rest >= LEAST_FRACTION:
-        parts.append(BudgetPart("sources in combination", rest, single=False))
+    rest = 1.0 - sum(part.fraction for part in parts)
+    if rest >= LEAST_PRINTED:
+        parts.append(BudgetPart("not attributed", rest, single=False))
     return tuple(parts)
 
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 TITLE = "Intervals of doses and activities"
 ACTIVITY_CAPTION = (
     "Black line: activity of the report. Bars: interval of each bound and of the activity itself; the marks are their "
-    "middles (> lower bound, < upper bound, diamond activity). If the line crosses the bar of a bound, the target or "
+    "middles (> lower bound, < upper bound). Diamond: activity that the same rule would prescribe if the true doses "
+    "were known, or the true value of a stated activity. If the line crosses the bar of a bound, the target or "
     "limit is not certain. A lower bound is certain if its bar is left of the line, an upper bound if its bar is right "
     "of it."
 )
 BAND_CAPTION = (
     "Dose-volume histograms. Black: corrected for the resolution of the image; band: interval of the dose at each "
     "volume. Dashed: without correction, the dose that the prescription uses. Cross: dose and volume of a target or "
-    "limit."
+    "limit. A band ends at the volume from which its doses rise instead of fall: they are then no result."
 )
 
 
@@ -42,7 +43,10 @@ def budget_caption(result: Result) -> str:
         return text
     if found.budget_samples is None:
         return f"{text} By derivatives."
-    return f"{text} Hatched: several sources. By simulation, with an error of about 10 percentage points."
+    return (
+        f"{text} Hatched: small sources, sources within the error of the budget, and sources in combination. By "
+        "simulation: a fraction below twice the error that the budget shows has no bar."
+    )
 
 
 def interval_figures(result: Result) -> list[tuple[str, str, Figure]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def interval_titles(result: Result) -> tuple[str, str]:
     """Returns the titles of these columns, for the mean dose and D70."""
     level = 0.9 if result.uncertainty is None else result.uncertainty.level
     text = quantiles_text(level)
-    return f"corrected mean ({text}) (Gy)", f"corrected D70 ({text}) (Gy)"
+    return f"mean, best estimate ({text}) (Gy)", f"D70, best estimate ({text}) (Gy)"
 
 
 def reason_notes(found: UncertaintyResult) -> tuple[str, ...]:
@@ -141,7 +142,7 @@ def _objectives(result: Result) -> IntervalTable:
     found = result.uncertainty
     text = "" if found is None else quantiles_text(found.level)
     header = (
-        "dose", "target or limit", "without correction", "corrected (Gy)", text, CERTAINTY, "likely to be met",
+        "dose", "target or limit", "without correction", "best estimate (Gy)", text, CERTAINTY, "likely to be met",
     )  # fmt: skip
     notes = ("Certain: the whole interval is on one side of the target or limit.",)
     return IntervalTable("Targets and limits", header, tuple(rows), "lllrrlr", notes)
@@ -154,10 +155,10 @@ def _doses(found: UncertaintyResult) -> IntervalTable:
         cells.setdefault(row.voi, {}).setdefault(row.metric, row)
     rows = tuple((name, *(_cell(row.get(metric)) for metric in metrics)) for name, row in cells.items())
     # The formulas know no bias.
-    unbiased = "" if found.method == "eanm" else ", without the bias of the measurement"
+    unbiased = "" if found.method == "eanm" else ", without the bias that the simulations show"
     notes = [
-        f"Best estimate after correction for the resolution of the image{unbiased}; in "
-        f"brackets {quantiles_text(found.level)}.",
+        f"Best estimate: dose corrected for the resolution of the image{unbiased}; in brackets "
+        f"{quantiles_text(found.level)}.",
         *reason_notes(found),
     ]
     if "V" in metrics:
@@ -174,7 +175,7 @@ def _cell(row: UncertaintyRow | None) -> str:
 
 
 def _activities(result: Result, found: UncertaintyResult) -> IntervalTable:
-    header = ("territory", "activity", "report (MBq)", f"corrected ({quantiles_text(found.level)}) (MBq)", "note")
+    header = ("territory", "activity", "report (MBq)", f"best estimate ({quantiles_text(found.level)}) (MBq)", "note")
     rows = []
     chosen = [one for one in found.activities if one.territory is not None or len(result.injections) > 1]
     for one in (*found.bounds, *chosen):
@@ -219,7 +220,7 @@ def sources_table(found: UncertaintyResult) -> IntervalTable:
         preset = f" (preset {one.preset})" if one.preset else ""
         rows.append((source_words(one.name), size_text(one), one.evidence, one.origin + preset))
     header = ("source", "standard deviation", "evidence", "origin")
-    missing = (f"– {line}" for line in found.not_included)
+    missing = (f"– {in_words(line)}" for line in found.not_included)
     notes = ("Not included in the intervals:", *missing) if found.not_included else ()
     return IntervalTable("Sources of uncertainty", header, tuple(rows), "llll", notes)
 
@@ -241,6 +242,17 @@ def size_text(one: UncertaintySource) -> str:
         elif len(one.sizes) == len(AXES):
             text = f"{one.sizes[0]:.3g} mm along each axis"
     return text if one.correlation_mm is None else f"{text}, correlated over {one.correlation_mm:.3g} mm"
+
+
+def in_words(sentence: str) -> str:
+    """Returns a sentence with the words of a source instead of its name in backquotes.
+
+    Examples:
+      >>> from sirtjax.reports._interval_tables import in_words
+      >>> in_words("The case states no uncertainty of `lung_mass`.")
+      'The case states no uncertainty of lung mass.'
+    """
+    return re.sub(r"`(\w+)`", lambda found: source_words(found[1]), sentence)
 
 
 def _methods_differ(found: UncertaintyResult) -> IntervalTable:
@@ -287,7 +299,7 @@ def _details(found: UncertaintyResult) -> IntervalTable:
             )
         )
     header = (
-        "VOI", "metric", "without correction", "corrected", "without bias (median)", "expectation", "bias removed (%)",
+        "VOI", "metric", "without correction", "corrected", "best estimate (median)", "expectation", "bias removed (%)",
         "standard deviation",
     )  # fmt: skip
     notes = ["±: Monte Carlo standard error of the standard deviation."] if found.method == "samples" else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._format import decimals_of, with_decimals
@@ -144,6 +145,25 @@ def row_text(row: UncertaintyRow | None) -> str:
         return "–"
     found, _ = shown_interval(row)
     return NO_INTERVAL if found is None else interval_text(found, printed_unit(row))
+
+
+def budget_error(budget: Mapping[str, float]) -> float:
+    """Returns the error of a budget that its impossible values show; 0 if there are none.
+
+    First-order fractions are at least 0, and at most 1 together.
+
+    Args:
+      budget: fraction of the variance by source.
+
+    Examples:
+      >>> from sirtjax.reports._interval_text import budget_error
+      >>> budget_error({"counts": -0.25, "contours": 0.5}), budget_error({"counts": 0.75, "contours": 0.75})
+      (0.25, 0.25)
+    """
+    parts = [part for part in budget.values() if math.isfinite(part)]
+    if not parts:
+        return 0.0
+    return max(0.0, -min(parts), (sum(parts) - 1.0) / len(parts))
 
 
 def without_interval(found: UncertaintyResult) -> dict[str, str]:

@@ -24,6 +24,8 @@ CERTAINTY_WORDS: dict[Certainty, str] = {
 }
 # A probability is stated in steps, because the sizes of the sources are not known better.
 PROBABILITY_STEP = 0.05
+# Quantiles of a log-normal fit rise by a few per cent where the histogram is flat.
+RISE = 1.05
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _dose_of(one: ObjectiveResult, found: UncertaintyResult) -> tuple[tuple[floa
 def band_points(band: HistogramBand) -> list[tuple[float, float, float, float]]:
     """Returns volume, lower, middle and upper dose of a band; empty if its record contradicts itself.
 
-    Points without a number are omitted.
+    Points without a number are omitted, and all from the first on whose dose rises with the volume.
 
     Args:
       band: histogram with its interval.
@@ -117,7 +119,15 @@ def band_points(band: HistogramBand) -> list[tuple[float, float, float, float]]:
     points = [point for point in zip(*columns, strict=True) if all(math.isfinite(value) for value in point)]
     rising = all(a[0] < b[0] for a, b in itertools.pairwise(points))
     ordered = all(0 <= lower <= middle <= upper for _, lower, middle, upper in points)
-    return points if rising and ordered else []
+    if not rising or not ordered:
+        return []
+    # The dose of a larger volume is smaller, and so are its quantiles: from the first that rises on, none is one.
+    kept: list[tuple[float, float, float, float]] = []
+    for point in points:
+        if any(value > RISE * last for value, last in zip(point[1:], kept[-1][1:] if kept else (), strict=False)):
+            break
+        kept.append(point)
+    return kept
 
 
 def probability_above(value: float, ends: tuple[float, float, float], level: float) -> float | None:

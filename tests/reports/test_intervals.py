@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pdfplumber
 import pytest
-from interval_record import BUDGET, SMALL, interval, pictured, refused, row, with_intervals
+from interval_record import SMALL, VOLUMES, interval, pictured, refused, row, with_intervals
 
 from sirtjax.reports import report_html, report_pdf
 from sirtjax.reports._certainty import certainty_lines, largest_source, widest_row
@@ -19,7 +19,7 @@ from sirtjax.reports._interval_bands import bands_of
 from sirtjax.reports._interval_budget import budget_parts, budgets_of
 from sirtjax.reports._interval_csv import intervals_csv
 from sirtjax.reports._interval_text import interval_text, range_text, shown_interval
-from sirtjax.reports._interval_verdicts import probability_above, verdicts_of
+from sirtjax.reports._interval_verdicts import band_points, probability_above, verdicts_of
 
 Z = 1.6448536269514722
 
@@ -83,16 +83,16 @@ def replaced(result, voi, metric, **fields):
 
 def test_the_tables_of_vois_have_the_intervals_of_the_record(planned, page):
     found = planned[0].uncertainty
-    title = "corrected D70 (5 to 95 %) (Gy)"
+    title = "D70, best estimate (5 to 95 %) (Gy)"
     for table in (Tables(page).having("volume (mL)", "objectives", title), Tables(page).having("uptake (%)", title)):
         cells = {one["VOI"]: one for one in table}
         for name in ("lesion 1", "lesion 2", "lesion 3"):
             for metric in ("mean", "D70"):
                 known = found.row(name, metric).interval
                 text = f"{known.median:.0f} ({known.lower:.0f} to {known.upper:.0f})"
-                assert cells[name][f"corrected {metric} (5 to 95 %) (Gy)"] == text
+                assert cells[name][f"{metric}, best estimate (5 to 95 %) (Gy)"] == text
         assert cells["lesion 4"][title] == "no interval"
-        assert cells["normal liver"]["corrected mean (5 to 95 %) (Gy)"] == "34.9 (30.1 to 40.5)"
+        assert cells["normal liver"]["mean, best estimate (5 to 95 %) (Gy)"] == "34.9 (30.1 to 40.5)"
         assert cells["lungs"][title] == "–"
     assert page.count(SMALL) >= 2
 
@@ -163,8 +163,12 @@ def test_the_summary_has_at_most_six_lines_and_names_the_largest_source(planned,
     assert "lesion 3, D70: 125 to 324 Gy. Largest source: position of the image, 58 %" in lines["widest interval"]
     # A first-order fraction of 0.58 leaves sqrt(0.42) of the width.
     assert "35 % narrower" in lines["widest interval"]
-    assert "4 of 8 sources" in lines["basis"] and "the simulated ones are shown" in lines["basis"]
+    assert "4 of 8 sizes of sources are assumed" in lines["basis"] and "the simulated ones are shown" in lines["basis"]
+    assert "at least 95 % likely" in lines["basis"] and "3 effects are not included" in lines["basis"]
     assert widest_row(planned[0].uncertainty).voi == "lesion 3"
+    # The D70 of normal liver, at the border of the treated part, is no result to improve.
+    wide = replaced(planned[0], "normal liver", "D70", lower=1.0, upper=200.0)
+    assert widest_row(wide.uncertainty).voi == "lesion 3"
     assert largest_source(interval(1.0, 0.1, budget={"a": -0.1, "b": math.nan})) == ("a", 0.0)
     many = certainty_lines(with_intervals(planned[0], lesions=12))
     assert len(many) <= 6 and any("normal liver" in line.text and "and 4 more." in line.text for line in many)
@@ -188,20 +192,28 @@ def test_sources_have_size_evidence_and_origin(page):
     assert rows["contours"] | {"evidence": "assumed"} == rows["contours"]
     assert rows["dose kernel"]["standard deviation"] == "0: not included"
     assert "Rotation and deformation between image and contours are not included." in page
+    assert "no uncertainty of lung mass." in page
 
 
 def test_a_budget_is_sorted_and_complete(planned):
     parts = budget_parts(interval(1.0, 0.1))
     single = [part.fraction for part in parts if part.single]
     assert single == sorted(single, reverse=True) and parts[0].label == "position of the image"
-    whole = sum(max(part, 0.0) for part in BUDGET.values())
-    assert parts[-1].label == "sources in combination" and not parts[-1].single
-    assert parts[-1].fraction == pytest.approx(1.0 - whole)
-    # Fractions with a sampling error can exceed 1 together: there is no remainder then.
-    assert [part.label for part in budget_parts(interval(1.0, 0.1, budget={"contours": 0.8, "counts": 0.3}))] == [
-        "contours",
-        "noise of the image",
+    assert parts[-1].label == "not attributed" and not parts[-1].single
+    assert sum(part.fraction for part in parts) == pytest.approx(1.0)
+    # Fractions below 0, or above 1 together, show the error of the budget: only what exceeds it twice has a bar.
+    noisy = {"calibration": 0.635, "counts": -0.27, "contours": 0.18}
+    assert [part.label for part in budget_parts(interval(1.0, 0.1, budget=noisy))] == [
+        "activity calibration",
+        "not attributed",
     ]
+    shifted = {"calibration": 0.64, "lung_shunt": 0.47} | dict.fromkeys(("counts", "contours", "density"), 0.107)
+    assert [part.label for part in budget_parts(interval(1.0, 0.1, budget=shifted))][:2] == [
+        "activity calibration",
+        "lung shunt",
+    ]
+    unclear = replaced(planned[0], "lesion 3", "D70", budget={"contours": 0.18, "counts": -0.17})
+    assert "No source stands out" in " ".join(line.text for line in certainty_lines(unclear))
     assert budget_parts(interval(1.0, 0.1, budget={"contours": math.nan})) == ()
     titles = [budget.title for budget in budgets_of(planned[0])]
     assert titles[:3] == ["lesion 1, D70", "lesion 2, D70", "lesion 3, D70"] and "lungs, mean" in titles
@@ -233,7 +245,7 @@ def test_an_interval_that_contradicts_itself_is_not_printed(planned, wrong):
     broken = replaced(result, "lesion 1", "mean", **wrong)
     text = report_html(broken, maps, pictures=[])
     cells = {one["VOI"]: one for one in Tables(text).having("uptake (%)")}
-    assert cells["lesion 1"]["corrected mean (5 to 95 %) (Gy)"] == "no interval"
+    assert cells["lesion 1"]["mean, best estimate (5 to 95 %) (Gy)"] == "no interval"
     assert "its record contradicts itself" in text
     assert not re.search(r">[^<]*\b(nan|inf)\b", text, re.IGNORECASE)
 
@@ -247,6 +259,12 @@ def test_a_band_that_contradicts_itself_is_not_drawn(planned):
         broken = changed(result, histograms=(wrong, *others))
         assert "lesion 1" not in [voi.name for voi, _ in bands_of(broken)]
         assert next(one for one in verdicts_of(broken) if one.objective.voi == "lesion 1").certainty == "no interval"
+    # From the first dose on that rises with the volume, the band is none: at 90 % of the volume, 50 kGy.
+    rising = dataclasses.replace(
+        first,
+        upper_gy=tuple(5e4 if volume >= 90.0 else dose for volume, dose in zip(VOLUMES, first.upper_gy, strict=True)),
+    )
+    assert max(point[0] for point in band_points(rising)) == 88.0
     # A point without a number is omitted.
     gap = dataclasses.replace(first, upper_gy=(math.nan, *first.upper_gy[1:]))
     kept = changed(result, histograms=(gap, *others))
@@ -264,7 +282,7 @@ def test_refused_intervals_are_their_message(planned):
     result, maps = refused(planned[0]), planned[1]
     text = report_html(result, maps, pictures=[])
     assert text.count("Intervals were not computed: the activity image has no resolution.") == 2
-    assert "corrected mean" not in text and "Sources of uncertainty" not in text
+    assert "best estimate" not in text and "Sources of uncertainty" not in text
     with pdfplumber.open(io.BytesIO(report_pdf(result, maps, pictures=[]))) as pdf:
         printed = " ".join(each.extract_text() for each in pdf.pages)
     assert printed.count("Intervals were not computed") == 2
