@@ -164,7 +164,7 @@ def _ask() -> str:
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
-    from sirtjax.reports import measured_tables, uncertainty_tables
+    from sirtjax.reports import measured_tables, optimal_tables, uncertainty_tables
     from sirtjax.workflows import result_to_json
 
     if as_json:
@@ -173,6 +173,9 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
         emit_table("doses", *_voi_table(result))
+        if result.optimal is not None:
+            best = optimal_tables(result.optimal)[0]
+            emit_table("optimal activity", list(best.header), [list(row) for row in best.rows])
         emit_table("lungs", ["part of the mean dose", "Gy"], _lung_rows(result))
         for table in measured_tables(result.measured_activity) if result.measured_activity else ():
             emit_table(f"after treatment: {table.title.lower()}", list(table.header), [list(row) for row in table.rows])

@@ -11,6 +11,7 @@ from sirtjax.dosimetry._check_rule_record import Severity as Severity
 from sirtjax.dosimetry._check_rule_record import check_rule as _rule
 from sirtjax.dosimetry._check_rules_accumulation import ACCUMULATION_RULES
 from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
+from sirtjax.dosimetry._check_rules_optimal import OPTIMAL_RULES
 from sirtjax.dosimetry._check_rules_uncertainty import UNCERTAINTY_RULES
 from sirtjax.dosimetry._plan_rules import PLAN_RULES
 
@@ -386,11 +387,7 @@ _RULES: tuple[CheckRule, ...] = (
     ),
 )  # fmt: skip
 
-CHECKS: tuple[CheckRule, ...] = tuple(
-    sorted(
-        (*_RULES, *MEASURED_ACTIVITY_RULES, *UNCERTAINTY_RULES, *ACCUMULATION_RULES, *PLAN_RULES),
-        key=lambda rule: rule.code,
-    )
-)
+_ALL = (*_RULES, *MEASURED_ACTIVITY_RULES, *UNCERTAINTY_RULES, *ACCUMULATION_RULES, *OPTIMAL_RULES, *PLAN_RULES)
+CHECKS: tuple[CheckRule, ...] = tuple(sorted(_ALL, key=lambda rule: rule.code))
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

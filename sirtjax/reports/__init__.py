@@ -19,6 +19,7 @@ from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._lung_reassignment_tables import lung_reassignment_rows as lung_reassignment_rows
 from sirtjax.reports._measured_tables import measured_tables as measured_tables
+from sirtjax.reports._optimal_section import optimal_tables as optimal_tables
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
@@ -93,6 +94,7 @@ __all__ = [
     "lung_reassignment_rows",
     "measure_resolution_file",
     "measured_tables",
+    "optimal_tables",
     "register_files",
     "registration_html",
     "registration_panels",

@@ -119,6 +119,7 @@ def report_html(
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),
         added_sections=added_sections(result),
+        figure_svg=figure_svg,
         both_tables=before_after_tables(result),
         both_sentences=before_after_sentences(result),
         agreement_svg=agreement_svg(result),

@@ -80,7 +80,7 @@ def report_story(
         *_comparison(result),
         *_doses(result),
         *interval_section(result, dpi=GRAPH_DPI),
-        *added_flowables(result),
+        *added_flowables(result, dpi=GRAPH_DPI),
         *([] if result.registration is None else _registration(result.registration)),
         *_images(result, pictures),
         *_methods(result),

@@ -55,6 +55,9 @@ from sirtjax.workflows._measured_record import LungMeasurement as LungMeasuremen
 from sirtjax.workflows._measured_record import MeasuredActivity as MeasuredActivity
 from sirtjax.workflows._measured_record import MeasuredLungs as MeasuredLungs
 from sirtjax.workflows._measured_record import RelabellingResult as RelabellingResult
+from sirtjax.workflows._optimal_record import OptimalInjection as OptimalInjection
+from sirtjax.workflows._optimal_record import OptimalLimit as OptimalLimit
+from sirtjax.workflows._optimal_record import OptimalResult as OptimalResult
 from sirtjax.workflows._order_record import OrderRecord as OrderRecord
 from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
@@ -180,6 +183,9 @@ __all__ = [
     "MeasuredLungs",
     "MethodEntry",
     "ObjectiveResult",
+    "OptimalInjection",
+    "OptimalLimit",
+    "OptimalResult",
     "OrderRecord",
     "OtherDose",
     "OutcomeResult",

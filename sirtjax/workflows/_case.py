@@ -236,13 +236,15 @@ class PrescriptionTable(Table):
     A plan needs `strategy` and a `residual_fraction`, here for all injections or in each of them; neither has a
     default. `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
     "ntcp" multiplies the activities of "upper" until the NTCP of the normal liver is `ntcp`, "max-utcp" to the largest
-    TCP (1 - NTCP), both within all limits.
+    TCP (1 - NTCP), both within all limits. "optimal" selects the activities of all injections that maximise `objective`
+    within all limits.
     `allocation` specifies how several territories share a limit on the whole liver or the lungs: "max-margin" by the
     one with the largest margin over the targets, where it is known, and by even doses where there is no target;
     "proportional" by reducing all alike.
     """
 
-    strategy: Literal["upper", "lower", "fixed", "ntcp", "max-utcp"] | None = None
+    strategy: Literal["upper", "lower", "fixed", "ntcp", "max-utcp", "optimal"] | None = None
+    objective: Literal["mean", "d70", "volume", "eud", "utcp"] | None = None
     ntcp: Annotated[float, Field(gt=0, lt=1)] | None = None
     residual_fraction: Fraction | None = None
     targets: tuple[str, ...] | None = None
@@ -251,6 +253,8 @@ class PrescriptionTable(Table):
 
     @model_validator(mode="after")
     def _chosen_ntcp(self) -> PrescriptionTable:
+        if (self.strategy == "optimal") != (self.objective is not None):
+            raise ValueError('`objective` is allowed only with strategy = "optimal", and required there')
         if (self.strategy == "ntcp") != (self.ntcp is not None):
             raise ValueError('`ntcp` is allowed only with strategy = "ntcp", and required there')
         return self

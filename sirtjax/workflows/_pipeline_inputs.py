@@ -67,7 +67,7 @@ def pipeline_inputs(
     image = products.images.activity.volume
     parts, blocks = spatial.image_sampling(image.geometry, grid)
     nuclide, method = setting.nuclide, setting.method
-    given = [table.activity_mbq or 0.0 for table in setting.injections]
+    given = [territory.chosen_mbq for territory in alike.territories]
     inputs = pipeline.PipelineInputs(
         counts=pipeline.GridArray(values=np.asarray(image.array, np.float32), world_from_voxel=image.geometry.affine),
         masks=masks,

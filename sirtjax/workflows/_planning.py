@@ -13,11 +13,13 @@ from sirtjax.workflows._extrahepatic import check_organs, search_margin_mm, upta
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._objective_results import objective_results
+from sirtjax.workflows._optimal import optimal_checks, optimal_result
 from sirtjax.workflows._outcome_record import outcome_result
 from sirtjax.workflows._prescribing import (
     case_objectives,
     case_outcome_model,
     injection_result,
+    optimise_case,
     prescribe_case,
     prescription_facts,
     voi_doses,
@@ -62,15 +64,17 @@ def plan_case(
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
     model = case_outcome_model(case, setting)
-    prescription = prescribe_case(
-        case, setting, voi_doses(case, setting, unit_activity, unit_dose, remaining), objectives
-    )
+    doses = voi_doses(case, setting, unit_activity, unit_dose, remaining)
+    best = optimise_case(case, setting, doses, objectives) if case.prescription.strategy == "optimal" else None
+    prescription = prescribe_case(case, setting, doses, objectives, optimum=best)
+    if best is not None:
+        checks = (*checks, *optimal_checks(best))
     chosen = np.asarray([territory.chosen_mbq for territory in prescription.territories])
     deposit = superpose(setting, unit_activity, unit_dose, chosen)
     hooks.on_step("dose-volume histograms")
     result, maps = assemble(case, mapped, setting, deposit, objectives, checks=(*checks, *prescription.checks))
     injections = tuple(
-        injection_result(territory, lsf, prescription)
+        injection_result(territory, lsf, prescription, optimum="" if best is None else best.problem.objective.label)
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)
     )
     met = objective_results(prescription.outcomes)
@@ -83,6 +87,7 @@ def plan_case(
         order=order,
         uptake_sites=sites,
         outcome=outcome_result(prescription, model),
+        optimal=None if best is None else optimal_result(best),
     )
     result = replace(result, injections=injections, objectives=met, methods=methods)
     if case.uncertainty is not None:

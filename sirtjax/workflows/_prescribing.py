@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -16,6 +17,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows._biology import biology_sets, outcome_model
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._optimal import OptimalChoice, needs_voxels, optimal_choice
 from sirtjax.workflows._required import check_prescription
 from sirtjax.workflows._results import BoundResult, InjectionResult, MethodEntry, VoiKind
 from sirtjax.workflows._setting import DosimetryContext
@@ -23,6 +25,8 @@ from sirtjax.workflows._setting import DosimetryContext
 Array = NDArray[np.float32]
 
 Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs", "viable_tumour"]
+# Histograms of other activities that a VOI keeps: a search needs few of them again, and each has the size of the VOI.
+MOST_HISTOGRAMS = 16
 # What an objective of a protocol calls the VOIs of a report.
 ROLES: dict[VoiKind, Role] = {
     "liver": "whole_liver",
@@ -59,13 +63,22 @@ def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjectiv
 
 
 def prescribe_case(
-    case: Case, setting: DosimetryContext, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
+    case: Case,
+    setting: DosimetryContext,
+    doses: Sequence[VoiDose],
+    objectives: Sequence[DoseObjective],
+    *,
+    optimum: OptimalChoice | None = None,
 ) -> Prescription:
     """Returns the prescription; if territories share a limit, in the proportions of `shared_split`.
 
     A strategy by outcome uses the proportions of the upper bound.
     """
     injections = [_injection(table, case) for table in setting.injections]
+    if case.prescription.strategy == "optimal":
+        best = optimum or optimise_case(case, setting, doses, objectives)
+        pairs = zip(injections, best.activity_mbq, strict=True)
+        injections = [replace(one, fixed_mbq=float(activity)) for one, activity in pairs]
     strategy = check_prescription(case)
     model = case_outcome_model(case, setting)
     by_outcome = strategy in dosimetry.OUTCOME_STRATEGIES
@@ -75,6 +88,17 @@ def prescribe_case(
     if shares is None and not by_outcome:
         return alike
     return dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares, outcome=model)
+
+
+def optimise_case(
+    case: Case, setting: DosimetryContext, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
+) -> OptimalChoice:
+    """Returns the optimal activities of a case; those of the strategy "upper" are a starting point."""
+    changed = case.prescription.model_copy(
+        update={"strategy": "upper", "objective": None, "allocation": "proportional"}
+    )
+    upper = prescribe_case(case.model_copy(update={"prescription": changed}), setting, doses, objectives)
+    return optimal_choice(case, doses, objectives, upper, case_outcome_model(case, setting))
 
 
 def case_outcome_model(case: Case, setting: DosimetryContext) -> dosimetry.OutcomeModel | None:
@@ -121,7 +145,8 @@ def _injection(table: InjectionTable, case: Case) -> Injection:
 def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEntry, ...]:
     """Returns the residual and the choice between the bounds, as the report prints them."""
     table = case.prescription
-    chosen = str(table.strategy) if table.ntcp is None else f"{table.strategy}: NTCP {100 * table.ntcp:g} %"
+    chosen = str(table.strategy) if table.objective is None else f"{table.strategy}: {table.objective}"
+    chosen = chosen if table.ntcp is None else f"{table.strategy}: NTCP {100 * table.ntcp:g} %"
     if table.strategy in dosimetry.OUTCOME_STRATEGIES and len(setting.injections) > 1:
         chosen += f", all activities in the proportions of the upper bounds (allocation {table.allocation})"
     residuals = ", ".join(
@@ -146,7 +171,9 @@ def voi_doses(
     """
     doses = []
     squares = _needs_squares(case, setting)
+    by_voxel = needs_voxels(case, case_objectives(case, setting))
     for voi, role in bounding_vois(case, setting):
+        samples = _voxels(voi, unit_dose, remaining) if {voi.name, role} & by_voxel else None
         histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
         doses.append(
             VoiDose(
@@ -154,6 +181,8 @@ def voi_doses(
                 role=role,
                 territories=voi.territories,
                 mean_gy_per_mbq=np.asarray([histogram(unit).mean_gy for unit in np.eye(len(unit_dose))]),
+                samples_gy_per_mbq=None if samples is None else samples[0],
+                sample_weight=None if samples is None else samples[1],
                 dose_at_fraction=partial(_dose_at_fraction_gy, histogram),
                 square_gy2_per_mbq2=_mean_products(voi, unit_dose, remaining) if squares else None,
             )
@@ -188,6 +217,15 @@ def _mean_products(
     return np.asarray([[float(weight @ (first * second)) for second in doses] for first in doses])
 
 
+def _voxels(
+    voi: PlacedVoi, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
+) -> tuple[Float64[np.ndarray, "n injections"], Float64[np.ndarray, " n"]]:
+    """The dose of the voxels of a VOI per MBq injected, and their fractions in it."""
+    inside = voi.weight > 0
+    doses = [np.asarray(one)[inside].astype(np.float64) * kept for one, kept in zip(unit_dose, remaining, strict=True)]
+    return np.stack(doses, axis=1), voi.weight[inside].astype(np.float64)
+
+
 def bounding_vois(case: Case, setting: DosimetryContext) -> list[tuple[PlacedVoi, Role]]:
     """Returns the VOIs that an objective can name, with their roles; the lungs are not among them."""
     targets = target_names(case, setting)
@@ -208,6 +246,8 @@ def _histograms(
     def histogram(activity_mbq: NDArray[np.float64]) -> dosimetry.Dvh:
         key = np.asarray(activity_mbq, np.float64).tobytes()
         if key not in known:
+            if len(known) >= MOST_HISTOGRAMS:
+                known.clear()
             dose = pipeline.superpose(unit_dose, activity_mbq * remaining)
             known[key] = dosimetry.dvh_from_arrays(dose, voi.weight, voxel_ml, name=voi.name)
         return known[key]
@@ -242,7 +282,7 @@ def _lesion_name(name: str, setting: DosimetryContext) -> str:
 
 
 def injection_result(
-    territory: dosimetry.TerritoryPrescription, lsf: float, prescription: Prescription
+    territory: dosimetry.TerritoryPrescription, lsf: float, prescription: Prescription, *, optimum: str = ""
 ) -> InjectionResult:
     bounds = [_bound_result(bound) for bound in (*territory.lower_bounds, *territory.upper_bounds)]
     limiting_bound = territory.limiting_bound
@@ -250,6 +290,8 @@ def injection_result(
     if prescription.outcome is not None:
         chosen |= {"ntcp": f"NTCP {100 * (prescription.outcome.wanted_ntcp or 0.0):g} %"}
         chosen |= {"max-utcp": "largest TCP (1 - NTCP)"}
+    if optimum:
+        chosen |= {"fixed": f"optimal: {optimum}"}
     why = chosen[prescription.strategy] if limiting_bound is None else limiting_bound.objective.label
     return InjectionResult(
         territory=territory.territory,

@@ -8,7 +8,7 @@ from sirtjax.workflows._case import Case
 
 # The key under [prescription], and what to write.
 REQUIRED = {
-    "strategy": 'strategy = "upper", "lower", "fixed", "ntcp" or "max-utcp" (which activity between the bounds)',
+    "strategy": 'strategy = "upper", "lower", "fixed", "ntcp", "max-utcp" or "optimal" (which activity to select)',
     "residual_fraction": "residual_fraction = NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
@@ -35,7 +35,7 @@ def check_prescription(case: Case, *, source: str = "the case") -> Strategy:
       source: name of the case file, for the message.
 
     Returns:
-      Which activity between the bounds is chosen.
+      Which activity between the bounds is chosen; "fixed" for optimal activities, which are computed first.
 
     Raises:
       ConfigError: the choice or a residual is missing; names both where both are.
@@ -48,4 +48,4 @@ def check_prescription(case: Case, *, source: str = "the case") -> Strategy:
             f"{source}: {keys} missing, and neither has a default; write under [prescription] "
             f"{' and '.join(REQUIRED[key] for key in missing)}, or use --set"
         )
-    return strategy
+    return "fixed" if strategy == "optimal" else strategy

@@ -21,6 +21,7 @@ from sirtjax.workflows._contour_record import WhereToCheck
 from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._lung_reassignment_record import LungReassignment
 from sirtjax.workflows._measured_record import MeasuredActivity
+from sirtjax.workflows._optimal_record import OptimalResult
 from sirtjax.workflows._order_record import OrderRecord
 from sirtjax.workflows._outcome_record import OutcomeResult
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult
@@ -284,6 +285,7 @@ class Result:
       lung_reassignment: lung shunt and dose next to the lung without blur; None if the case does not ask for it.
       where_to_check: contours that the doses depend on; None without intervals or without a lesion.
       uncertainty: intervals of doses and activities; None if they are off.
+      optimal: optimal activities, in a plan with the strategy "optimal"; None otherwise.
     """
 
     kind: Literal["plan", "verification"]
@@ -328,6 +330,7 @@ class Result:
     lung_reassignment: LungReassignment | None = None
     where_to_check: WhereToCheck | None = None
     uncertainty: UncertaintyResult | None = None
+    optimal: OptimalResult | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -8,7 +8,7 @@ from sirtjax.workflows import check_prescription, load_case, missing_prescriptio
 
 EACH = [{"territory": "right", "residual_fraction": 0.02}, {"territory": "left", "residual_fraction": 0.0}]
 CHOICE, RESIDUAL = (
-    'strategy = "upper", "lower", "fixed", "ntcp" or "max-utcp"',
+    'strategy = "upper", "lower", "fixed", "ntcp", "max-utcp" or "optimal"',
     "residual_fraction = NUMBER (fraction that stays in vial",
 )
 

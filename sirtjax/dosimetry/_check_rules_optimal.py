@@ -1,0 +1,21 @@
+"""The rows of the table of checks about optimal activities."""
+
+from __future__ import annotations
+
+from sirtjax.dosimetry._check_rule_record import CheckRule, check_rule
+
+OPTIMAL_RULES: tuple[CheckRule, ...] = (
+    check_rule(
+        "SJ562", "warning", "Optimum not confirmed",
+        "{value} of {limit} searches ended at this optimum: all limits are kept, but better activities may exist",
+    ),
+    check_rule(
+        "SJ564", "warning", "Optimal activity without a limit on the liver",
+        "{where}: only a limit outside the liver bounds this injection; add a limit on its liver tissue",
+    ),
+    check_rule(
+        "SJ565", "warning", "Injection omitted by the optimum",
+        "{where}: the optimum has {value} {unit}, the upper bound {limit} {unit}: the territory is not treated",
+        unit="MBq", source="the case",
+    ),
+)  # fmt: skip
