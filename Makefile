@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml setup.py
 DELIVERED := 'import json, sys; rows = json.load(open(sys.argv[1]))["injections"]; print("injections = [" + ", ".join("{{ territory = \"{}\", activity_mbq = {:.0f} }}".format(row["territory"], 0.95 * row["activity_mbq"]) for row in rows) + "]")'
 demo: $(INSTALLED)
 	$(BIN)/sirtjax simulate --session diagnostic_ct --session spect --session y90_pet --output $(DEMO)/patient --force
-	$(BIN)/sirtjax plan $(DEMO)/patient/case.toml --output $(DEMO)/plan --force
+	$(BIN)/sirtjax plan $(DEMO)/patient/case-uncertainty.toml --output $(DEMO)/plan --force
 	@rm -rf $(DEMO)/verification
 	$(BIN)/sirtjax verify $(DEMO)/patient/case-pet.toml --set "$$($(BIN)/python -c $(DELIVERED) $(DEMO)/plan/results.json)" --output $(DEMO)/verification --force || [ $$? = 1 ]
 	@test -f $(DEMO)/verification/report.html

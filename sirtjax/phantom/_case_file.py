@@ -82,6 +82,62 @@ residual_fraction = 0.01
 {_injections(patient)}"""
 
 
+def uncertainty_text(patient: Patient) -> str:
+    """Returns the planning case with intervals of doses and activities.
+
+    The sizes of the sources are examples, except those with a publication. They are not fitted to the simulation.
+    """
+    shared = 'evidence = "assumed"\norigin = "example: replace it by a measurement"\n'
+    plain = case_text(patient).replace("sirtjax plan case.toml", "sirtjax plan case-uncertainty.toml")
+    return f"""\
+{plain}
+[partial_volume]
+methods = ["rbv"]
+propose_shift = true
+
+# Standard deviations. A case of a real patient states its own, with their origins: docs/case-file.md#uncertainty.
+[uncertainty]
+preset = "published-y90"
+
+[uncertainty.counts]
+noise_fraction = 0.15
+correlation_fwhm_mm = 10.0
+{shared}
+[uncertainty.residual]
+size = 0.01
+{shared}
+[uncertainty.resolution]
+size = 0.1
+{shared}
+[uncertainty.registration]
+size_mm = "alignment"
+floor_mm = [1.0, 1.0, 2.0]
+{shared}
+[uncertainty.contours]
+size_mm = 1.6
+correlation_mm = 20.0
+evidence = "assumed"
+origin = "Peltenburg et al. 2024, liver metastases on MR, mean of 22 patients; correlation length: example"
+
+[uncertainty.territories]
+size_mm = 5.0
+correlation_mm = 30.0
+{shared}
+[uncertainty.kernel]
+size = 0.0
+evidence = "assumed"
+origin = "the protocol computes local deposition, without a kernel"
+
+[uncertainty.density]
+size = 0.02
+{shared}
+[uncertainty.half_life]
+size = 0.0
+evidence = "assumed"
+origin = "below 0.1 %, negligible"
+"""
+
+
 def verification_text(patient: Patient) -> str:
     """Returns the case of a simulated patient for `sirtjax verify`, next to the plan in ../plan.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sirtjax import io
-from sirtjax.phantom._case_file import case_text, verification_text
+from sirtjax.phantom._case_file import case_text, uncertainty_text, verification_text
 from sirtjax.phantom._patient import Patient
 from sirtjax.phantom._write_dicom import write_patient_dicom
 
@@ -49,5 +49,6 @@ def write_patient(
     (folder / "truth.json").write_text(text + "\n", encoding="utf-8")
     if {"spect", "diagnostic_ct"} <= set(patient.labels):
         (folder / "case.toml").write_text(case_text(patient), encoding="utf-8")
+        (folder / "case-uncertainty.toml").write_text(uncertainty_text(patient), encoding="utf-8")
         if "y90_pet" in patient.images:
             (folder / "case-pet.toml").write_text(verification_text(patient), encoding="utf-8")

@@ -184,8 +184,10 @@ def dose_metrics(
         found: jax.Array = members @ jnp.tensordot(tissue, values, axes=3) / volume
         return found
 
-    mean_gy, level = mean(dose_gy), mean(jnp.maximum(jnp.asarray(recovered), 0.0))
-    normal = level[jnp.asarray(data.normal_of)]
+    level = jnp.maximum(jnp.asarray(recovered), 0.0)
+    mean_gy, normal = mean(dose_gy), mean(level)[jnp.asarray(data.normal_of)]
+    lesions = tissue[: data.lesions]
+    lesion = jnp.tensordot(lesions, level, axes=3) / jnp.maximum(jnp.sum(lesions, axis=(1, 2, 3)), 1e-3)
     near = jnp.asarray(data.near)
     padded = near < 0
     doses = jnp.where(padded, 0.0, points_gy.ravel()[jnp.maximum(near, 0)])
@@ -199,7 +201,7 @@ def dose_metrics(
         d_gy=d_gy,
         v_fraction=v_fraction,
         bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * mean(points_gy**2),
-        tn_ratio=level[: data.lesions] / jnp.where(normal > 0, normal, 1.0),
+        tn_ratio=lesion / jnp.where(normal > 0, normal, 1.0),
         lung_gy=jnp.asarray(data.lung_gy_per_mbq) * jnp.asarray(data.activity_mbq) * jnp.asarray(lung_shunt_fraction),
     )
 

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_folder_holds_images_truth_and_case(folder: Path) -> None:
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    assert found == ["case-pet.toml", "case.toml", "dicom", "images", "truth", "truth.json"]
+    assert found == ["case-pet.toml", "case-uncertainty.toml", "case.toml", "dicom", "images", "truth", "truth.json"]
     truth = json.loads((folder / "truth.json").read_text())
     assert (truth["seed"], truth["preset"]) == (2, "small")
     assert 0 < truth["maa"]["lung_shunt_fraction"] < 0.2

@@ -195,6 +195,13 @@ def test_metrics_against_sorting():
     normal = REGIONS[2] + REGIONS[3]
     ratio = (TRUTH * REGIONS[0]).sum() / REGIONS[0].sum() / ((TRUTH * normal).sum() / normal.sum())
     np.testing.assert_allclose(found.tn_ratio[0], ratio, rtol=1e-4)
+    # The order of the VOIs is free.
+    other = replace(
+        DATA, members=MEMBERS[::-1].copy(), near=DATA.near[::-1].copy(), normal_of=np.array([0, 0], np.int32)
+    )
+    swapped = uncertainty.dose_metrics(dose, TRUTH, REGIONS, SHUNT, other)
+    np.testing.assert_allclose(swapped.tn_ratio, found.tn_ratio, rtol=1e-6)
+    np.testing.assert_allclose(swapped.mean_gy[::-1], found.mean_gy, rtol=1e-6)
 
 
 def test_a_shift_of_the_blur_is_a_shift_of_the_image():
