@@ -116,13 +116,15 @@ def fractions_by_source(
         raise InputError("samples: an output is NaN or infinite; reduce the sizes")
     still = base.std(axis=0) <= 1e-9 * np.abs(base).max(axis=0)
     base[:, still] = np.nan
+    # Sets of few samples are correlated by chance: this correlation is removed, and is exact without any effect.
+    other = run(second)
     fraction, error = {}, {}
     for name, start, stop, _, _ in layout:
         mixed = second.copy()
         mixed[:, start:stop] = first[:, start:stop]
         shared = run(mixed)
-        fraction[name] = _index(base, shared)
-        parts = base.reshape(REPLICATES, -1, base.shape[1]), shared.reshape(REPLICATES, -1, base.shape[1])
+        fraction[name] = _index(base, shared, other)
+        parts = [values.reshape(REPLICATES, -1, base.shape[1]) for values in (base, shared, other)]
         left_out = np.stack(
             [_index(*(np.delete(p, k, axis=0).reshape(-1, base.shape[1]) for p in parts)) for k in range(REPLICATES)]
         )
@@ -136,7 +138,14 @@ def _moved(layout: Layout, elements: int) -> Layout:
     return tuple((name, first + elements, last + elements, shape, kind) for name, first, last, shape, kind in layout)
 
 
-def _index(base: np.ndarray, shared: np.ndarray) -> Float[np.ndarray, " m"]:
+def _index(base: np.ndarray, shared: np.ndarray, other: np.ndarray) -> Float[np.ndarray, " m"]:
+    """Index of the source that `base` and `shared` have in common; `other` has no source in common with `base`."""
+    by_chance = _correlation(base, other)
+    found: np.ndarray = (_correlation(base, shared) - by_chance) / (1.0 - by_chance)
+    return found
+
+
+def _correlation(base: np.ndarray, shared: np.ndarray) -> Float[np.ndarray, " m"]:
     # Mean and variance from both sets: this estimator has the least variance of its kind.
     mean = 0.5 * (base + shared).mean(axis=0)
     variance = 0.5 * (base**2 + shared**2).mean(axis=0) - mean**2

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from sirtjax import dosimetry
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
+from sirtjax.uncertainty._histogram import histogram_points
 from sirtjax.uncertainty._regions import regions_of, second_difference, territory_shares
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
 
@@ -193,7 +194,7 @@ def dose_metrics(
     doses = jnp.where(padded, 0.0, points_gy.ravel()[jnp.maximum(near, 0)])
     occupancy = jnp.tensordot(members, tissue, axes=1).reshape(len(members), -1)
     weights = jnp.where(padded, 0.0, jnp.take_along_axis(occupancy, jnp.maximum(near, 0), axis=1))
-    d_gy, v_fraction = jax.vmap(_histogram, (0, 0, None, 0))(
+    d_gy, v_fraction = jax.vmap(histogram_points, (0, 0, None, 0))(
         doses, weights, jnp.asarray(data.fractions), jnp.asarray(data.threshold_gy)
     )
     return DoseMetrics(
@@ -204,29 +205,3 @@ def dose_metrics(
         tn_ratio=lesion / jnp.where(normal > 0, normal, 1.0),
         lung_gy=jnp.asarray(data.lung_gy_per_mbq) * jnp.asarray(data.activity_mbq) * jnp.asarray(lung_shunt_fraction),
     )
-
-
-def _histogram(
-    dose_gy: jax.Array, weight: jax.Array, fractions: jax.Array, threshold_gy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The doses of volume fractions and the fraction above a dose, linear between the voxels in order of dose."""
-    order = jnp.argsort(jnp.where(weight > 0, -dose_gy, jnp.inf))
-    part = weight[order]
-    total = jnp.maximum(jnp.sum(part), 1e-6)
-    # Voxels without weight come last: with dose 0 they are above no threshold.
-    dose = jnp.where(part > 0, dose_gy[order], 0.0)
-    # Each voxel is at the middle of its volume, so that equal doses have no step.
-    above = jnp.cumsum(part) - 0.5 * part
-
-    def at(wanted: jax.Array) -> jax.Array:
-        after = jnp.clip(jnp.searchsorted(above, wanted), 1, len(dose) - 1)
-        low, high = above[after - 1], above[after]
-        step = jnp.clip((wanted - low) / jnp.maximum(high - low, 1e-12), 0.0, 1.0)
-        value: jax.Array = dose[after - 1] + step * (dose[after] - dose[after - 1])
-        return value
-
-    fraction = jnp.interp(threshold_gy, dose[::-1], above[::-1]) / total
-    # Beyond the hottest and the coldest voxel the histogram ends at 0 and 1.
-    coldest = jnp.min(jnp.where(part > 0, dose, jnp.inf))
-    fraction = jnp.where(threshold_gy > dose[0], 0.0, jnp.where(threshold_gy < coldest, 1.0, fraction))
-    return jax.vmap(at)(fractions * total), fraction

@@ -132,3 +132,19 @@ def test_wrong_inputs():
         centred_interval(np.ones(1), np.zeros((32, 1)))
     with pytest.raises(InputError, match="level"):
         centred_interval(np.ones(1), np.ones((32, 1)), level=90.0)
+
+
+def test_a_source_without_effect_has_no_part_of_the_budget():
+    sources = [
+        Source(name=name, centre=0.0, size=size, origin="test", evidence="assumed")
+        for name, size in (("a", 1.0), ("b", 0.5), ("still", 1.0))
+    ]
+
+    def pipeline(values):
+        return jnp.exp(0.5 * (values["a"] + values["b"]))
+
+    found = uncertainty_budget(pipeline, sources, jax.random.key(4), count=64)
+    assert abs(float(found.fraction["still"][0])) < 1e-6
+    assert abs(sum(float(row[0]) for row in found.fraction.values()) - 1.0) < 0.15
+    # Closed form of a log-normal product: (exp(s^2) - 1) over (exp(total) - 1).
+    assert float(found.fraction["a"][0]) == pytest.approx((np.exp(0.25) - 1) / (np.exp(0.3125) - 1), abs=0.15)
