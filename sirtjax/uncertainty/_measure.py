@@ -125,7 +125,8 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
         known.concentration, data.spacing_mm, data.fwhm_mm * errors["resolution"], shift_mm=errors["shift_mm"]
     )
     white = gaussian_blur(jnp.asarray(errors["noise"]), data.spacing_mm, known.noise_fwhm_mm)
-    image = image + known.noise_scale * jnp.sqrt(jnp.maximum(image, 0.0)) * white
+    # The root has no derivative at 0, which would make the linear propagation NaN for images without background.
+    image = image + known.noise_scale * jnp.sqrt(jnp.maximum(image, 1e-12)) * white
     contours = displaced_distances(
         known.distance_mm,
         data.spacing_mm,
