@@ -15,6 +15,7 @@ from sirtjax import losses as losses
 from sirtjax import metrics as metrics
 from sirtjax import networks as networks
 from sirtjax import ops as ops
+from sirtjax import optimal as optimal
 from sirtjax import parsing as parsing
 from sirtjax import partial_volume as partial_volume
 from sirtjax import phantom as phantom

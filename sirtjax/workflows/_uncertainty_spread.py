@@ -54,7 +54,7 @@ def interval_around(corrected: float, spread: Spread, *, fraction: bool = False)
     start = _logit(corrected) if fraction else math.log(corrected)
 
     def back(shift: float) -> float:
-        return float(_expit(np.asarray(start + shift))) if fraction else math.exp(start + shift)
+        return float(_expit(np.array([start + shift]))[0]) if fraction else math.exp(start + shift)
 
     shifted = start + spread.samples
     samples = _expit(shifted) if fraction else np.exp(shifted)

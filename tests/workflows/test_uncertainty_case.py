@@ -4,6 +4,7 @@ import tomllib
 from importlib import resources
 
 import analytic_case as case
+import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError
@@ -134,7 +135,7 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     found = made(tmp_path)
     records = source_records(stated_sources(found, found.uncertainty), None)
     # The first axis of the grid is the patient's head-feet axis.
-    direction = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    direction = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     sources = simulated_sources(records, spacing_mm=4.0, direction=direction, lesions=2, injections=2)
     by_name = {source.name: source for source in sources}
     assert set(by_name) == set(SIMULATED.values())

@@ -134,7 +134,8 @@ def test_contours_without_an_error_are_refused(monkeypatch):
     from sirtjax.workflows._case_uncertainty import SurfaceSourceTable
 
     edges = SurfaceSourceTable(size_mm=0.0, correlation_mm=20.0, origin="none", evidence="assumed")
-    monkeypatch.setattr(module, "stated_sources", lambda case, table: SimpleNamespace(tables={"contours": edges}))
+    stated = SimpleNamespace(tables={"contours": edges, "registration": None})
+    monkeypatch.setattr(module, "stated_sources", lambda case, table: stated)
     case = SimpleNamespace(
         uncertainty=SimpleNamespace(method="eanm", registration=None),
         partial_volume=SimpleNamespace(methods=("rbv",)),
