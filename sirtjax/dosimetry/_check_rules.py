@@ -188,6 +188,11 @@ _RULES: tuple[CheckRule, ...] = (
         "reducing all territories alike misses a target; the split {where} meets all targets and limits",
     ),
     _rule(
+        "SJ506", "warning", "Injection without a target",
+        "{where}: no target is in this territory, so the split with the largest margin would omit it; all activities "
+        "were reduced alike. Remove the injection, or state activities",
+    ),
+    _rule(
         "SJ510", "info", "Verification without a plan",
         "no plan is provided: delivered activities and doses are compared with the protocol only",
     ),

@@ -10,6 +10,9 @@ import numpy as np
 from sirtjax.dosimetry._objectives import LIVER_ROLES, DoseObjective, Floats, VoiDose
 from sirtjax.errors import ComputationError
 
+# An injection with less than this fraction of its own bound is omitted; the solver is accurate to about 1e-7.
+OMITTED = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActivityAllocation:
@@ -18,7 +21,7 @@ class ActivityAllocation:
     Attributes:
       activity_mbq: (n_injections,) activity of each injection.
       margin: smallest ratio of target dose to target; 1 or more if every target can be met.
-      complete: whether every injection reaches a target and a liver limit. Otherwise the activities are not a
+      complete: whether every injection has an activity, a target and a liver limit. Otherwise the activities are not a
         suggestion: an injection without target is omitted, one without liver limit fills up to the lung limit.
     """
 
@@ -72,7 +75,8 @@ def max_margin_allocation(
     return ActivityAllocation(
         activity_mbq=tuple(float(a) for a in activity),
         margin=float(first[-1]),
-        complete=_complete(pairs, n_injections),
+        # Betas that cross from one territory into the next reach a target, but do not supply it.
+        complete=_complete(pairs, n_injections) and bool((second[:-1] > OMITTED).all()),
     )
 
 

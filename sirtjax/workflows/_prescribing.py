@@ -85,9 +85,11 @@ def prescribe_case(
     first = "upper" if by_outcome else strategy
     alike = dosimetry.prescribe(doses, objectives, injections, strategy=first, outcome=None if by_outcome else model)
     _, shares = shared_split(case, setting, doses, alike)
+    notes = _omitted_checks(case, alike) if shares is None else ()
     if shares is None and not by_outcome:
-        return alike
-    return dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares, outcome=model)
+        return replace(alike, checks=(*alike.checks, *notes))
+    found = dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares, outcome=model)
+    return replace(found, checks=(*found.checks, *notes))
 
 
 def optimise_case(
@@ -133,6 +135,15 @@ def shared_split(
     own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
     means = np.asarray([own[table.territory][index] for index, table in enumerate(setting.injections)])
     return "even", tuple(float(share) for share in dosimetry.even_dose_activity_mbq(means))
+
+
+def _omitted_checks(case: Case, alike: Prescription) -> tuple[dosimetry.Check, ...]:
+    """The injections that keep the split with the largest margin from being used: they have no target."""
+    wanted = alike.strategy == "upper" and case.prescription.allocation == "max-margin" and alike.scale < 1
+    aimless = [one.territory for one in alike.territories if not one.lower_bounds]
+    if not wanted or len(aimless) == len(alike.territories):
+        return ()
+    return tuple(dosimetry.make_check("SJ506", where=name) for name in aimless)
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:

@@ -59,3 +59,15 @@ def test_unknown_without_targets_or_limits():
     assert d.max_margin_allocation([target], 2) is None
     assert d.max_margin_allocation([limit], 2) is None
     assert d.max_margin_allocation([target, pair("at most", 30, [1.0, 0.0])], 2) is None
+
+
+def test_an_injection_that_is_omitted_is_no_suggestion():
+    # The second injection reaches the target of the first by cross-fire only, and uses up the same limit.
+    pairs = [
+        pair("at least", 10, [1.0, 1e-6]),
+        pair("at most", 20, [0.5, 0.02], role="whole_normal"),
+        pair("at most", 30, [0.0, 1.0], role="normal_perfused"),
+    ]
+    allocation = d.max_margin_allocation(pairs, 2)
+    assert allocation.activity_mbq[1] == pytest.approx(0.0, abs=1e-3)
+    assert not allocation.complete
