@@ -100,9 +100,10 @@ propose_shift = true
 preset = "published-y90"
 
 [uncertainty.counts]
-noise_fraction = 0.15
-correlation_fwhm_mm = 10.0
-{shared}
+noise_fraction = "image"
+evidence = "measured"
+origin = "differences of voxels of normal tissue"
+
 [uncertainty.residual]
 size = 0.01
 {shared}

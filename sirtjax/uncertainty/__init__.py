@@ -35,6 +35,8 @@ from sirtjax.uncertainty._measure import KnownTreatment as KnownTreatment
 from sirtjax.uncertainty._measure import MeasurementErrors as MeasurementErrors
 from sirtjax.uncertainty._measure import known_treatment as known_treatment
 from sirtjax.uncertainty._measure import log_ratios as log_ratios
+from sirtjax.uncertainty._noise import ImageNoise as ImageNoise
+from sirtjax.uncertainty._noise import image_noise as image_noise
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
 from sirtjax.uncertainty._regions import boundary_field as boundary_field
@@ -62,6 +64,7 @@ __all__ = [
     "Distribution",
     "DoseMetrics",
     "EanmUncertainty",
+    "ImageNoise",
     "KnownTreatment",
     "LinearIntervals",
     "LinearPropagation",
@@ -81,6 +84,7 @@ __all__ = [
     "eanm_dose_uncertainty",
     "edge_fraction",
     "estimated_doses",
+    "image_noise",
     "known_treatment",
     "log_ratios",
     "near_voxels",

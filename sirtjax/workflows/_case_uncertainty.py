@@ -29,10 +29,19 @@ class RelativeSourceTable(SourceTable):
 
 
 class CountsTable(SourceTable):
-    """The noise of the image after reconstruction, relative to the mean of the liver, and its correlation."""
+    """The noise of the image after reconstruction, relative to the mean of the liver, and its correlation.
 
-    noise_fraction: Annotated[float, Field(ge=0, lt=5, allow_inf_nan=False)]
-    correlation_fwhm_mm: Annotated[float, Field(ge=2, le=50, allow_inf_nan=False)]
+    "image" measures both in the normal liver tissue of the activity image (`uncertainty.image_noise`).
+    """
+
+    noise_fraction: Annotated[float, Field(ge=0, lt=5, allow_inf_nan=False)] | Literal["image"]
+    correlation_fwhm_mm: Annotated[float, Field(ge=2, le=50, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _correlation(self) -> CountsTable:
+        if (self.noise_fraction == "image") != (self.correlation_fwhm_mm is None):
+            raise ValueError('`correlation_fwhm_mm` is required with a number, and not with noise_fraction = "image"')
+        return self
 
 
 class RegistrationSourceTable(SourceTable):

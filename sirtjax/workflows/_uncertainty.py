@@ -20,6 +20,7 @@ from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_activity import ActivityInputs, activity_rows
 from sirtjax.workflows._uncertainty_checks import uncertainty_checks
+from sirtjax.workflows._uncertainty_counts import counts_noise
 from sirtjax.workflows._uncertainty_eanm import eanm_intervals
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
@@ -153,13 +154,14 @@ def _intervals(
 ) -> UncertaintyResult:
     stated = stated_sources(case, table)
     alignment = None if result.partial_volume is None else result.partial_volume.alignment
-    message, spread = "", None
+    message, spread, noise = "", None, None
     try:
         if table.method == "samples":
             spread = registration_spread(case, products, setting, registration_table(stated))
+            noise = counts_noise(setting, stated, fwhm_mm=fwhm_mm)
     except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
         message = str(error)
-    records = source_records(stated, alignment, spread)
+    records = source_records(stated, alignment, spread, noise)
     empty = UncertaintyResult(
         method="samples",
         level=table.level,

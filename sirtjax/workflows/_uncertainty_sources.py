@@ -12,6 +12,7 @@ from sirtjax import config, uncertainty
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import (
+    CountsTable,
     LesionShiftTable,
     RegistrationSourceTable,
     RelativeSourceTable,
@@ -117,7 +118,10 @@ def registration_table(stated: StatedSources) -> RegistrationSourceTable | None:
 
 
 def source_records(
-    stated: StatedSources, alignment: ActivityAlignment | None, spread: RegistrationSpread | None = None
+    stated: StatedSources,
+    alignment: ActivityAlignment | None,
+    spread: RegistrationSpread | None = None,
+    noise: uncertainty.ImageNoise | None = None,
 ) -> tuple[UncertaintySource, ...]:
     """Returns the sources as the result shows them.
 
@@ -125,6 +129,7 @@ def source_records(
       stated: sources of the case.
       alignment: proposed translation, whose standard error "alignment" takes.
       spread: uncertainty of the registration, which "laplace" and "ensemble" take; None leaves them out.
+      noise: noise of the activity image, which "image" takes; None leaves it out.
 
     Raises:
       ConfigError: "alignment" without a proposed translation.
@@ -138,8 +143,11 @@ def source_records(
             continue
         if spread is None and isinstance(table, RegistrationSourceTable) and posterior_method(table) is not None:
             continue
+        if noise is None and isinstance(table, CountsTable) and table.noise_fraction == "image":
+            continue
         sizes: tuple[float, ...]
         correlation: float | None = None
+        origin = table.origin
         if isinstance(table, RelativeSourceTable):
             sizes = (table.size,)
         elif isinstance(table, SurfaceSourceTable):
@@ -150,6 +158,9 @@ def source_records(
             sizes = registration_mm(table, alignment)
         elif isinstance(table, LesionShiftTable):
             sizes = table.size_mm
+        elif noise is not None and isinstance(table, CountsTable) and table.noise_fraction == "image":
+            sizes, correlation = (noise.fraction,), noise.correlation_fwhm_mm
+            origin += f"; {noise.volume_ml:.0f} mL of normal tissue, standard error {noise.fraction_error:.2g}"
         else:
             sizes, correlation = (table.noise_fraction,), table.correlation_fwhm_mm  # type: ignore[attr-defined]
         relative = isinstance(table, RelativeSourceTable) or name == "counts"
@@ -159,7 +170,7 @@ def source_records(
                 sizes=sizes,
                 unit="1" if relative else "mm",
                 correlation_mm=correlation,
-                origin=table.origin,
+                origin=origin,
                 evidence=table.evidence,
                 preset=stated.presets.get(name),
             )

@@ -2,14 +2,17 @@
 
 import tomllib
 from importlib import resources
+from types import SimpleNamespace
 
 import analytic_case as case
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from sirtjax.errors import ConfigError
+from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.workflows import case_from_dict, choose_uncertainty
 from sirtjax.workflows._partial_volume_record import ActivityAlignment
+from sirtjax.workflows._uncertainty_counts import counts_noise
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
     simulated_sources,
@@ -146,3 +149,56 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     assert by_name["territory_mm"].centre.shape == (3, 7, 6, 7)
     assert (by_name["noise"].size == 1.0).all() and (by_name["lung_mass"].size == 0.0).all()
     assert (by_name["lesion_shift_mm"].size == 0.0).all() and by_name["residual"].centre.tolist() == [1.0, 1.0]
+
+
+def noisy(tmp_path, lesions=()):
+    """A case whose noise is that of its image, and an image with noise of 10 % in one tissue."""
+    counts = {"noise_fraction": "image", "origin": "this image", "evidence": "measured"}
+    given = made(tmp_path, TABLE | {"counts": counts})
+    stated = stated_sources(given, given.uncertainty)
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((40, 40, 40)), 1.0, mode="wrap")
+    liver = np.ones((40, 40, 40), np.float32)
+    lesion = np.zeros_like(liver)
+    for corner in lesions:
+        lesion[corner] = 1.0
+    image = (5.0 + 0.5 * noise / noise.std()) * (1.0 + 9.0 * lesion)
+    vois = [SimpleNamespace(kind="normal liver", weight=liver - lesion), SimpleNamespace(kind="lesion", weight=lesion)]
+    mapped = SimpleNamespace(
+        activity=SimpleNamespace(array=image),
+        occupancy={"liver": liver},
+        geometry=SimpleNamespace(spacing_mm=(4.0, 4.0, 4.0)),
+    )
+    return stated, SimpleNamespace(mapped=mapped, vois=vois)
+
+
+def test_noise_that_the_image_shows(tmp_path):
+    stated, setting = noisy(tmp_path, [np.s_[18:22, 18:22, 18:22]])
+    found = counts_noise(setting, stated, fwhm_mm=10.0)
+    record = next(one for one in source_records(stated, None, None, found) if one.name == "counts")
+    mean = setting.mapped.activity.array.mean()
+    assert record.sizes[0] == pytest.approx(0.1 * np.sqrt(5.0 / mean), rel=0.08)
+    assert record.correlation_mm == pytest.approx(9.4, rel=0.15)
+    assert record.origin.startswith("this image; ") and "standard error" in record.origin
+    assert record.evidence == "measured" and record.unit == "1"
+    # Without the measurement there is no record, and no default takes its place.
+    assert all(one.name != "counts" for one in source_records(stated, None))
+
+
+def test_noise_without_enough_tissue_is_refused(tmp_path):
+    stated, setting = noisy(tmp_path, [np.s_[:, :, :36]])
+    with pytest.raises(ComputationError, match="state the noise instead"):
+        counts_noise(setting, stated, fwhm_mm=10.0)
+
+
+def test_stated_noise_is_not_measured(tmp_path):
+    found = made(tmp_path)
+    assert counts_noise(SimpleNamespace(), stated_sources(found, found.uncertainty), fwhm_mm=10.0) is None
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"noise_fraction": "image", "correlation_fwhm_mm": 9.0}, {"noise_fraction": 0.1}, {"noise_fraction": "ct"}],
+)
+def test_noise_with_its_correlation_or_from_the_image(tmp_path, counts):
+    with pytest.raises(ConfigError, match=r"noise_fraction|correlation_fwhm_mm"):
+        made(tmp_path, TABLE | {"counts": {**counts, **STATED}})
