@@ -30,12 +30,12 @@ def uncertainty_tables(found: UncertaintyResult) -> tuple[ReportTable, ...]:
     tables = (
         ReportTable(
             title=f"intervals of doses, {way}",
-            header=("VOI", "metric", "shown", "corrected", level, "sd", "largest source"),
+            header=("VOI", "metric", "uncorrected", "best estimate", level, "sd", "largest source"),
             rows=doses,
         ),
         ReportTable(
             title="intervals of activities (MBq)",
-            header=("territory", "bound", "shown", "corrected", level, "sd", "largest source"),
+            header=("territory", "bound", "report", "best estimate", level, "sd", "largest source"),
             rows=activities,
         ),
     )
@@ -66,7 +66,7 @@ def _values(
     source = max(interval.budget.items(), key=lambda item: item[1], default=None)
     return (
         text(value),
-        text(corrected),
+        text(interval.median),
         f"{text(interval.lower)} to {text(interval.upper)}",
         text(interval.standard_deviation),
         MISSING if source is None else f"{source[0].replace('_', ' ')} {100 * source[1]:.0f} %",
