@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -71,9 +71,18 @@ def propagate_linear(
     """
     check_sources(sources)
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)
-    directions, weights = _directions(sources, key, probes)
+    directions, weights, used = _directions(sources, key, probes)
+    everywhere = np.random.default_rng(0).standard_normal(layout[-1][2]).astype(directions.dtype)
     value, jacobian, second = _derivatives(
-        centres, sizes, args, directions, pipeline=pipeline, layout=layout, forward=layout[-1][2] <= 64
+        centres,
+        sizes,
+        args,
+        directions,
+        used,
+        everywhere,
+        pipeline=pipeline,
+        layout=layout,
+        forward=layout[-1][2] <= 64,
     )
     squared = np.asarray(jacobian, np.float64) ** 2
     variances = {name: squared[:, first:last].sum(axis=1) for name, first, last, _, _ in layout}
@@ -86,17 +95,20 @@ def propagate_linear(
     )
 
 
-def _directions(sources: Sequence[Source], key: PRNGKeyArray, probes: int) -> tuple[jax.Array, np.ndarray]:
-    """Directions of the Hessian-vector products, and the weight of each in the trace."""
+def _directions(sources: Sequence[Source], key: PRNGKeyArray, probes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions of the Hessian-vector products, the weight of each in the trace, and whether its source has a size."""
     total = sum(source.count for source in sources)
-    rows, weights, first = [], [], 0
+    rows, weights, used, first = [], [], [], 0
     for source, one in zip(sources, jax.random.split(key, len(sources)), strict=True):
         exact = source.count <= EXACT_ELEMENTS
-        part = jnp.eye(source.count) if exact else jax.random.rademacher(one, (probes, source.count), float)
-        rows.append(jnp.zeros((len(part), total)).at[:, first : first + source.count].set(part))
+        part = np.eye(source.count) if exact else np.asarray(jax.random.rademacher(one, (probes, source.count), float))
+        row = np.zeros((len(part), total), jax.dtypes.canonicalize_dtype(float))
+        row[:, first : first + source.count] = part
+        rows.append(row)
         weights += [1.0 if exact else 1.0 / probes] * len(part)
+        used += [bool(np.any(np.asarray(source.size) > 0))] * len(part)
         first += source.count
-    return jnp.concatenate(rows), np.array(weights)
+    return np.concatenate(rows), np.array(weights), np.array(used)
 
 
 @functools.partial(jax.jit, static_argnames=("pipeline", "layout", "forward"))
@@ -105,12 +117,17 @@ def _derivatives(
     sizes: Numbers,
     args: Arguments,
     directions: jax.Array,
+    used: jax.Array,
+    everywhere: jax.Array,
     *,
     pipeline: Pipeline,
     layout: Layout,
     forward: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Value, Jacobian (m, n) and the second derivative along each direction (directions, m)."""
+    """Value, Jacobian (m, n) and the second derivative along each direction (directions, m).
+
+    Sources without a size and outputs without a derivative, such as those of padding, take no time: their rows are 0.
+    """
 
     def function(z: jax.Array) -> jax.Array:
         return evaluate(pipeline, layout, z, centres, sizes, args)
@@ -119,9 +136,11 @@ def _derivatives(
     if forward:
         value, jacobian = function(origin), jax.jacfwd(function)(origin)
     else:
-        value, pull = jax.vjp(function, origin)
+        # A random direction along all sources has no derivative of an output only if no source changes it.
+        value, slope = jax.jvp(function, (origin,), (everywhere,))
+        _, pull = jax.vjp(function, origin)
         # One output after the other: all at once would keep the volumes of every output in memory.
-        jacobian = jax.lax.map(lambda one: pull(one)[0], jnp.eye(len(value), dtype=value.dtype))
+        jacobian = _rows(lambda one: pull(one)[0], jnp.eye(len(value), dtype=value.dtype), slope != 0, len(origin))
 
     def curvature(direction: jax.Array) -> jax.Array:
         def slope(z: jax.Array) -> jax.Array:
@@ -131,4 +150,18 @@ def _derivatives(
         second: jax.Array = jax.jvp(slope, (origin,), (direction,))[1]
         return second
 
-    return value, jacobian, jax.lax.map(curvature, directions)
+    return value, jacobian, _rows(curvature, directions, used, len(value))
+
+
+def _rows(
+    function: Callable[[jax.Array], jax.Array], points: jax.Array, wanted: jax.Array, size: int
+) -> Float[jax.Array, "count m"]:
+    """The function at each wanted point, one after the other; rows of 0 elsewhere."""
+    order = jnp.argsort(~wanted, stable=True)
+
+    def add(number: jax.Array, found: jax.Array) -> jax.Array:
+        row = order[number]
+        return found.at[row].set(function(points[row]))
+
+    filled: jax.Array = jax.lax.fori_loop(0, jnp.sum(wanted), add, jnp.zeros((len(points), size), points.dtype))
+    return filled

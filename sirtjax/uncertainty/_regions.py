@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from sirtjax.typing import Array
+from sirtjax.typing import Array, Scalar
 
 # Largest inward displacement of a contour over the depth of its structure. A limit of a half, in both directions, made
 # the volumes of lesions of 6 to 11 mm radius vary by a third less than displacements of the stated size do.
@@ -32,16 +32,10 @@ def regions_of(
     Returns:
       (m + 1, i, j, k) occupancies that add up to 1.
     """
-    inside = _inside(distance_mm, spacing_mm)
-    free: jax.Array = jnp.ones(inside.shape[1:], inside.dtype)
-    parts: list[jax.Array] = []
-    for one in (*inside[:lesions], inside[-1]):
-        part = jnp.minimum(one, free)
-        parts.append(part)
-        free = free - part
-    shares = _shares(inside[lesions:-1])
-    normal = parts.pop()
-    return jnp.stack([*parts, *(shares * normal[None]), (1.0 - jnp.sum(shares, axis=0)) * normal, free])
+    distance, width_mm = jnp.asarray(distance_mm), _width_mm(spacing_mm)
+    parts, free = _parts(jnp.concatenate([distance[:lesions], distance[-1:]]), width_mm)
+    shares, unsupplied = _parts(distance[lesions:-1], width_mm)
+    return jnp.concatenate([parts[:-1], shares * parts[-1:], (unsupplied * parts[-1])[None], free[None]])
 
 
 def territory_shares(
@@ -54,33 +48,39 @@ def territory_shares(
       spacing_mm: (3,) voxel spacing.
       lesions: number of lesions.
     """
-    return _shares(_inside(distance_mm[lesions:-1], spacing_mm))
+    return _parts(jnp.asarray(distance_mm)[lesions:-1], _width_mm(spacing_mm))[0]
 
 
-def _shares(inside: jax.Array) -> jax.Array:
-    free: jax.Array = jnp.ones(inside.shape[1:], inside.dtype)
-    shares = []
-    for one in inside:
-        shares.append(jnp.minimum(one, free))
-        free = free - shares[-1]
-    return jnp.stack(shares)
+def _parts(distance_mm: jax.Array, width_mm: Scalar) -> tuple[jax.Array, jax.Array]:
+    """The part of each voxel in each structure, the first one of two that overlap, and what remains.
+
+    A loop, because XLA repeats each step in all that follow it otherwise: the derivatives for eight lesions then take
+    minutes to compile.
+    """
+
+    def take(free: jax.Array, one: jax.Array) -> tuple[jax.Array, jax.Array]:
+        # The mean of a voxel is a convolution with it, which moves a curved surface by half the variance times
+        # curvature.
+        curved = one + sum(second_difference(one, axis) for axis in range(3)) / 24.0
+        part = jnp.minimum(jnp.clip(0.5 - curved / width_mm, 0.0, 1.0), free)
+        return free - part, part
+
+    free, parts = jax.lax.scan(take, jnp.ones(distance_mm.shape[1:], distance_mm.dtype), distance_mm)
+    return parts, free
 
 
-def _inside(distance_mm: Array, spacing_mm: Array) -> jax.Array:
-    width_mm = jnp.cbrt(jnp.prod(jnp.asarray(spacing_mm)))
-    # The mean of a voxel is a convolution with it, which moves a curved surface by half the variance times curvature.
-    curved = distance_mm + sum(second_difference(distance_mm, axis) for axis in (1, 2, 3)) / 24.0
-    inside: jax.Array = jnp.clip(0.5 - curved / width_mm, 0.0, 1.0)
-    return inside
+def _width_mm(spacing_mm: Float[Array, "3"]) -> jax.Array:
+    return jnp.cbrt(jnp.prod(jnp.asarray(spacing_mm)))
 
 
 def second_difference(values: Float[Array, "..."], axis: int) -> Float[jax.Array, "..."]:
     """Computes the second difference of neighbouring values along an axis, 0 across the faces."""
-    padded = jnp.pad(values, [(1, 1) if k == axis else (0, 0) for k in range(values.ndim)], mode="edge")
-    size = values.shape[axis]
-    before = jax.lax.slice_in_dim(padded, 0, size, axis=axis)
-    after = jax.lax.slice_in_dim(padded, 2, size + 2, axis=axis)
-    found: jax.Array = before + after - 2.0 * jnp.asarray(values)
+    step = jnp.diff(jnp.asarray(values), axis=axis)
+
+    def at(first: int, last: int) -> jax.Array:
+        return jnp.pad(step, [(first, last) if k == axis else (0, 0) for k in range(step.ndim)])
+
+    found: jax.Array = at(0, 1) - at(1, 0)
     return found
 
 
@@ -133,15 +133,24 @@ def displaced_distances(
     spacing, count = jnp.asarray(spacing_mm), lesion_shift_mm.shape[0]
     shape = distance.shape[1:]
     outlines = jnp.concatenate([distance[:count], distance[-1:]])
-    limit = jnp.maximum(DEEPEST * jnp.max(-outlines, axis=(1, 2, 3), keepdims=True), 1e-3)
-    outward = boundary_field(boundary_mm, shape)
-    outlines = outlines - jnp.where(outward < 0.0, limit * jnp.tanh(outward / limit), outward)
-    lesions = jax.vmap(_moved)(outlines[:count], jnp.asarray(lesion_shift_mm) / spacing[None])
+    limit = jnp.maximum(DEEPEST * jnp.max(-outlines, axis=(1, 2, 3)), 1e-3)
+    steps = jnp.concatenate([jnp.asarray(lesion_shift_mm) / spacing[None], jnp.zeros((1, 3), distance.dtype)])
+
+    def displaced(one: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        outline, deepest, lattice, step = one
+        outward = boundary_field(lattice[None], shape)[0]
+        return _moved(outline - jnp.where(outward < 0.0, deepest * jnp.tanh(outward / deepest), outward), step)
+
+    # One after the other: XLA would otherwise repeat these steps in all that follow, and take minutes to compile.
+    outlines = jax.lax.map(displaced, (outlines, limit, jnp.asarray(boundary_mm), steps))
     field = boundary_field(territory_mm, shape)
-    territories = jax.vmap(lambda one: one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True)))(
-        distance[count:-1]
-    )
-    return jnp.concatenate([lesions, territories, outlines[count:]])
+
+    def divided(one: jax.Array) -> jax.Array:
+        moved: jax.Array = one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True))
+        return moved
+
+    territories = jax.lax.map(divided, distance[count:-1])
+    return jnp.concatenate([outlines[:count], territories, outlines[count:]])
 
 
 def _moved(values: jax.Array, steps: jax.Array) -> jax.Array:

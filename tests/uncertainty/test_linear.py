@@ -67,6 +67,21 @@ def test_more_outputs_than_inputs_and_the_reverse():
     np.testing.assert_allclose(found.standard_deviation, np.linalg.norm(matrix, axis=1), rtol=1e-5)
 
 
+def test_outputs_and_sources_without_effect_have_zeros_and_the_others_their_derivatives():
+    # Reverse mode: the second output depends on no source, the third only on the difference of two elements.
+    def function(values):
+        x = values["x"]
+        return jnp.stack([jnp.sum(x**2), 3.0 + 0.0 * x[0], x[0] - x[1], values["still"] ** 2])
+
+    for seed in range(3):
+        sources = [source("x", np.arange(200.0), 0.5), source("still", 4.0, 0.0)]
+        found = propagate_linear(function, sources, jax.random.key(seed), probes=4)
+        by_hand = [0.5 * np.linalg.norm(2.0 * np.arange(200.0)), 0.0, 0.5 * np.sqrt(2.0), 0.0]
+        np.testing.assert_allclose(found.standard_deviation, by_hand, rtol=1e-5)
+        np.testing.assert_allclose(found.bias, [50.0, 0.0, 0.0, 0.0], rtol=1e-4)
+        np.testing.assert_allclose(found.variances["still"], 0.0)
+
+
 def test_a_second_patient_compiles_nothing():
     calls = []
 
