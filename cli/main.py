@@ -55,6 +55,7 @@ def _register_verbs() -> None:
         anonymise,
         doctor,
         evaluate,
+        evaluate_contours,
         evaluate_segmentation,
         fetch,
         inspect,
@@ -106,6 +107,7 @@ def _register_verbs() -> None:
         app.command()(verb)
     app.add_typer(segment.app, name="segment")
     evaluate.app.command()(evaluate_segmentation.segmentation)
+    evaluate.app.command()(evaluate_contours.contours)
     app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(models.app, name="models")
     app.add_typer(train.app, name="train")

@@ -13,6 +13,7 @@ from sirtjax.metrics._lesions import Connectivity as Connectivity
 from sirtjax.metrics._lesions import LesionDetection as LesionDetection
 from sirtjax.metrics._lesions import lesion_detection as lesion_detection
 from sirtjax.metrics._mass_centre import centroid_distance_mm as centroid_distance_mm
+from sirtjax.metrics._nearest import distance_to_surface_mm as distance_to_surface_mm
 from sirtjax.metrics._overlap import dice as dice
 from sirtjax.metrics._paired_tests import PairedTest as PairedTest
 from sirtjax.metrics._paired_tests import kruskal_wallis_test as kruskal_wallis_test
@@ -54,6 +55,7 @@ __all__ = [
     "agreement",
     "centroid_distance_mm",
     "dice",
+    "distance_to_surface_mm",
     "evaluate_registration",
     "evaluate_segmentation",
     "extract_surface",

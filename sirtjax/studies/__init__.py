@@ -1,5 +1,7 @@
 """Studies over many cases: evaluation, paired comparisons, weight searches, and the report of a training run."""
 
+from sirtjax.studies._contour_variation import ObserverStudy as ObserverStudy
+from sirtjax.studies._contour_variation import compare_observers as compare_observers
 from sirtjax.studies._registration_cases import RegistrationCase as RegistrationCase
 from sirtjax.studies._registration_cases import RegistrationOutcome as RegistrationOutcome
 from sirtjax.studies._registration_cases import read_registration_cases as read_registration_cases
@@ -31,6 +33,7 @@ __all__ = [
     "Grid",
     "GridPoint",
     "MeasuredSegmentation",
+    "ObserverStudy",
     "RegistrationCase",
     "RegistrationOutcome",
     "RegistrationStudy",
@@ -42,6 +45,7 @@ __all__ = [
     "SurfacePoint",
     "WeightSearch",
     "compare_models",
+    "compare_observers",
     "evaluate_registration_case",
     "evaluate_registration_cases",
     "evaluate_segmentation_cases",

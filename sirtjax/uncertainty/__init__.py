@@ -37,6 +37,8 @@ from sirtjax.uncertainty._measure import known_treatment as known_treatment
 from sirtjax.uncertainty._measure import log_ratios as log_ratios
 from sirtjax.uncertainty._noise import ImageNoise as ImageNoise
 from sirtjax.uncertainty._noise import image_noise as image_noise
+from sirtjax.uncertainty._observers import ContourVariation as ContourVariation
+from sirtjax.uncertainty._observers import contour_variation as contour_variation
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
 from sirtjax.uncertainty._regions import boundary_field as boundary_field
@@ -61,6 +63,7 @@ __all__ = [
     "CentredInterval",
     "ContourMetric",
     "ContourSensitivity",
+    "ContourVariation",
     "Distribution",
     "DoseMetrics",
     "EanmUncertainty",
@@ -77,6 +80,7 @@ __all__ = [
     "boundary_field",
     "centred_interval",
     "contour_sensitivity",
+    "contour_variation",
     "deposited_dose_gy",
     "displaced_distances",
     "dose_metrics",

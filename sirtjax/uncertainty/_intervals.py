@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 from sirtjax.errors import InputError
 
@@ -66,7 +66,7 @@ def centred_interval(
     logs = np.log(ratios)
     bias, spread = logs.mean(axis=0), logs.std(axis=0, ddof=1)
     # The mean and the deviation of few simulations are themselves uncertain: Student's quantile.
-    reach = stats.t.ppf(0.5 + level / 2, len(ratios) - 1) * np.sqrt(1 + 1 / len(ratios)) * spread
+    reach = special.stdtrit(len(ratios) - 1, 0.5 + level / 2) * np.sqrt(1 + 1 / len(ratios)) * spread
     middle = np.log(estimate) - bias
     return CentredInterval(
         median=np.exp(middle),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from sirtjax.errors import ComputationError, InputError
 
@@ -174,6 +174,8 @@ def _fit(
     fwhm_mm: float,
 ) -> tuple[float, float]:
     """Variance and width of the filter of the noise."""
+    from scipy import optimize  # a quarter of a second to load
+
     used = counts > 0
     distance, weight = distance_mm[used], np.sqrt(counts[used])
     half = sums[used] / counts[used]

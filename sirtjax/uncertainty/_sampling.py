@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
-from scipy import stats
+from scipy import special
 
 from sirtjax.errors import InputError
 from sirtjax.uncertainty._function import Arguments, Layout, Numbers, Pipeline, evaluate, layout_of, numbers_of
@@ -143,14 +143,16 @@ def standard_normal_points(layout: Layout, key: PRNGKeyArray, *, count: int) -> 
 def _sobol(elements: int, key: PRNGKeyArray, count: int) -> Float[np.ndarray, "count elements"]:
     if elements > MOST_ELEMENTS:
         raise InputError(f"sources: {elements} elements in small sources, at most {MOST_ELEMENTS} are supported")
+    from scipy.stats import qmc  # half a second to load
+
     seeds = np.asarray(jax.random.randint(key, (REPLICATES,), 0, 2**31 - 1))
     parts = []
     for seed in seeds:
-        sequence = stats.qmc.Sobol(elements, scramble=True, rng=np.random.default_rng(int(seed)))
+        sequence = qmc.Sobol(elements, scramble=True, rng=np.random.default_rng(int(seed)))
         parts.append(sequence.random(count // REPLICATES))
     # Scrambled points can be 0: half of the spacing of the sequence keeps them finite.
     tiny = 2.0**-33
-    found: np.ndarray = stats.norm.ppf(np.clip(np.concatenate(parts), tiny, 1 - tiny))
+    found: np.ndarray = special.ndtri(np.clip(np.concatenate(parts), tiny, 1 - tiny))
     return found
 
 

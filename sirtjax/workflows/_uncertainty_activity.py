@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from sirtjax import uncertainty
 from sirtjax.workflows._results import BoundResult, InjectionResult, ObjectiveResult, Result
@@ -181,7 +181,7 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
 def _spread(samples: Float64[np.ndarray, " count"], like: Spread | None, level: float) -> Spread:
     """A log-normal spread of samples, with the budget of the bound that sets the activity."""
     middle, deviation = float(samples.mean()), float(samples.std(ddof=1))
-    half = float(stats.norm.ppf(0.5 + level / 2.0)) * deviation
+    half = float(special.ndtri(0.5 + level / 2.0)) * deviation
     count = len(samples)
     return Spread(
         samples=samples,
@@ -206,9 +206,9 @@ def _known_activity(known: ActivityInputs, activity_mbq: float) -> _Bound:
     count = len(np.asarray(known.found.log_ratios.mean_gy))
     deviation = math.sqrt(variance)
     # Exact quantiles of a normal distribution: nothing is simulated.
-    samples = deviation * stats.norm.ppf((np.arange(count) + 0.5) / count)
+    samples = deviation * special.ndtri((np.arange(count) + 0.5) / count)
     budget = {name: size**2 / variance for name, size in sizes.items()}
-    half = float(stats.norm.ppf(0.5 + known.level / 2.0)) * deviation
+    half = float(special.ndtri(0.5 + known.level / 2.0)) * deviation
     exact = Spread(samples, -half, 0.0, half, 0.0, deviation, 0.0, deviation, False, budget)
     return _Bound("", "activity", activity_mbq, activity_mbq, exact, "")
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from scipy import stats
+from scipy import special
 
 from sirtjax import uncertainty
 from sirtjax.partial_volume import sphere_recovery
@@ -120,7 +120,7 @@ def _interval(
         },
     )
     deviation = found.dose * mean_gy
-    reach = float(stats.norm.ppf(0.5 + empty.level / 2)) * deviation
+    reach = float(special.ndtri(0.5 + empty.level / 2)) * deviation
     names = {"boundary": "contours", "recovery": "resolution"}
     return Interval(
         median=mean_gy,

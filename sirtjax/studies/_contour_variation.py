@@ -1,0 +1,114 @@
+"""The variation between contours of several observers, from mask files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirtjax.errors import ConfigError, InputError
+from sirtjax.studies._registration_cases import masks_by_name
+
+if TYPE_CHECKING:
+    from sirtjax.uncertainty import ContourVariation
+    from sirtjax.volume import LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverStudy:
+    """The variation of each structure between observers.
+
+    Attributes:
+      structures: variation of each structure, by name.
+      observers: number of files.
+    """
+
+    structures: dict[str, ContourVariation]
+    observers: int
+
+    @property
+    def size_mm(self) -> float:
+        """Root mean square of the standard deviations."""
+        sizes = [one.size_mm for one in self.structures.values()]
+        return math.sqrt(sum(size**2 for size in sizes) / len(sizes))
+
+    @property
+    def correlation_mm(self) -> float:
+        """Mean of the correlation lengths, weighted by the variance."""
+        weights = [max(one.size_mm**2, 1e-6) for one in self.structures.values()]
+        pairs = zip(weights, self.structures.values(), strict=True)
+        return sum(weight * one.correlation_mm for weight, one in pairs) / sum(weights)
+
+    def case_table(self) -> str:
+        """Returns the table for a case file."""
+        names = ", ".join(self.structures)
+        return (
+            "[uncertainty.contours]\n"
+            f"size_mm = {self.size_mm:.2f}\n"
+            f"correlation_mm = {self.correlation_mm:.0f}\n"
+            f"origin = {json.dumps(f'contours of {self.observers} observers: {names}')}\n"
+            'evidence = "measured"\n'
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Returns all numbers as nested dictionaries."""
+        return {
+            "observers": self.observers,
+            "size_mm": self.size_mm,
+            "correlation_mm": self.correlation_mm,
+            "structures": {
+                name: {"size_mm": one.size_mm, "correlation_mm": one.correlation_mm, "points": one.points}
+                for name, one in self.structures.items()
+            },
+        }
+
+
+def compare_observers(paths: Sequence[Path], *, names: str | None = None, only: Sequence[str] = ()) -> ObserverStudy:
+    """Measures the variation between contours of the same structures in several files.
+
+    Args:
+      paths: one mask file per observer, on the same grid. Files with one mask each are taken as the same structure.
+      names: names of the values of NIfTI label maps, as in "1=liver,2=lesion".
+      only: names of the structures to compare. Default: those in every file.
+
+    Raises:
+      ConfigError: fewer than two files, or no structure is in all of them.
+      InputError: grids that differ, or as `uncertainty.contour_variation`.
+      ImageFormatError: as `formats.read_masks`.
+    """
+    from sirtjax import uncertainty
+    from sirtjax.registration import parse_label_names, read_mask_files
+
+    if len(paths) < 2:
+        raise ConfigError(f"expected the files of at least two observers, got {len(paths)}")
+    values = None if names is None else parse_label_names(names, where="--label-names")
+    sides = [masks_by_name(read_mask_files([str(path)], None, names=values)) for path in paths]
+    if all(len(side) == 1 for side in sides) and not only:
+        (first,) = sides[0]
+        sides = [{first: next(iter(side.values()))} for side in sides]
+    shared = [name for name in only or sides[0] if all(name in side for side in sides)]
+    missing = [name for name in only if name not in shared]
+    if not shared or missing:
+        found = "; ".join(", ".join(side) for side in sides)
+        raise ConfigError(f"{', '.join(missing) or 'no structure'} is not in every file ({found}); use --label-names")
+    structures = {}
+    for name in shared:
+        maps = [side[name] for side in sides]
+        _check_grids(maps, paths)
+        arrays = [np.asarray(one.array) > 0 for one in maps]
+        try:
+            structures[name] = uncertainty.contour_variation(arrays, maps[0].geometry.spacing_mm)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+    return ObserverStudy(structures=structures, observers=len(paths))
+
+
+def _check_grids(maps: Sequence[LabelMap], paths: Sequence[Path]) -> None:
+    for one, path in zip(maps[1:], paths[1:], strict=True):
+        if not one.geometry.matches(maps[0].geometry):
+            raise InputError(f"{path}: another grid than {paths[0]}; resampling would move contours, draw on one image")
