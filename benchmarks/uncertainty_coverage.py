@@ -113,6 +113,8 @@ def intervals(one: Patient, seed: int, count: int) -> tuple[uncertainty.Treatmen
     members[np.arange(LESIONS), np.arange(LESIONS)] = 1
     members[LESIONS, LESIONS:] = 1
     vois = np.concatenate([distance_mm[:LESIONS], distance_mm[-1:]])
+    radial = dosimetry.get_radial_kernel("y90-graves2019-water")
+    shell_mm, shell_part = uncertainty.kernel_shells(radial, DENSITY_G_PER_ML)
     data = uncertainty.TreatmentData(
         spacing_mm=SPACING_MM,
         fwhm_mm=np.full(3, Errors().fwhm_mm, np.float32),
@@ -122,6 +124,8 @@ def intervals(one: Patient, seed: int, count: int) -> tuple[uncertainty.Treatmen
         lung_gy_per_mbq=np.float32(CONSTANT_GY_G_PER_MBQ / LUNG_G),
         octant=octant(),
         octant_slope=np.zeros_like(octant()),
+        shell_mm=shell_mm,
+        shell_part=shell_part,
         members=members,
         near=uncertainty.near_voxels(vois),
         fractions=np.array([0.7], np.float32),

@@ -2,9 +2,9 @@
 
 A patient is an ellipsoid liver with two injected territories and three ellipsoid lesions on a grid of 2 mm: one of 6 to
 10 mm radius and two of 10 to 26 mm; in random order one below the dome, one at the border of the territories and one
-inside a territory. The activity varies by 15 % within each region. The image is blurred, displaced and noisy on voxels
-of 4 mm. Contours and dividing surface are displaced by smooth random fields, and each lesion as a whole. Calibration,
-residuals and shunt have errors.
+inside a territory. The activity varies by 15 % within each region. The doses of lesions are computed on voxels of 1 mm.
+The image is blurred, displaced and noisy on voxels of 4 mm. Contours and dividing surface are displaced by smooth
+random fields, and each lesion as a whole. Calibration, residuals and shunt have errors.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from scipy.signal import fftconvolve
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 FINE_MM, IMAGE_MM, SHAPE = 2.0, 4.0, (112, 96, 104)
+# Voxels of the true doses of lesions, and the distance from which activity contributes to them.
+TRUE_MM, AROUND_MM = 1.0, 14.0
 COARSE = (SHAPE[0] // 2, SHAPE[1] // 2, SHAPE[2] // 2)
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 RADII_MM = ((6.0, 10.0), (10.0, 18.0), (16.0, 26.0))
@@ -33,8 +35,9 @@ ELECTRONS = 0.991
 class Errors:
     """Standard deviations of the errors of a measurement; those of factors are relative.
 
-    `lesion_shift_mm` displaces each lesion, `dome_shift_mm` one below the dome along the body; `resolution_factor` is
-    true over stated resolution without the random error.
+    `uptake` is the uneven uptake within each region, with a correlation of `uptake_length_mm`. `lesion_shift_mm`
+    displaces each lesion, `dome_shift_mm` one below the dome along the body; `resolution_factor` is true over stated
+    resolution without the random error.
     """
 
     fwhm_mm: float = 12.0
@@ -51,6 +54,8 @@ class Errors:
     shunt: float = 0.1
     noise: float = 0.12
     noise_fwhm_mm: float = 8.0
+    uptake: float = 0.15
+    uptake_length_mm: float = 15.0
     perfused: str = "whole"
 
 
@@ -61,6 +66,7 @@ class Patient:
     Attributes:
       radius_mm, places: radius of the sphere with the volume of each lesion, and where it is.
       mean_gy, d70_gy, v_fraction: true doses of the lesions, and the fraction of each that receives `TARGET_GY`.
+      histogram_gy: true doses of the points of each lesion, ascending.
       normal_gy, lung_gy: true mean doses of normal liver and lungs.
       image: (i, j, k) measured counts.
       distance_mm: (6, i, j, k) signed distance to the drawn contours: lesions, both territories, liver.
@@ -73,6 +79,7 @@ class Patient:
     mean_gy: Floats
     d70_gy: Floats
     v_fraction: Floats
+    histogram_gy: list[Floats]
     normal_gy: float
     lung_gy: float
     image: Array
@@ -98,20 +105,35 @@ def patient(seed: int, errors: Errors) -> Patient:
     anatomy = _anatomy(rng, places)
     fine, coarse = _points(SHAPE, FINE_MM), _points(COARSE, IMAGE_MM)
     liver = _level(fine, np.zeros(3), anatomy.semi_mm) < 1
-    lesions = [_level(fine, c, a) < 1 for c, a in zip(anatomy.centres, anatomy.axes_mm, strict=True)]
+    near = [_box(c, a) for c, a in zip(anatomy.centres, anatomy.axes_mm, strict=True)]
+    occupied = np.zeros((3, *SHAPE))
+    for number, (box, centre, axes) in enumerate(zip(near, anatomy.centres, anatomy.axes_mm, strict=True)):
+        inside = _level(_points_in(box), centre, axes) < 1
+        occupied[number][box] = _blocks(inside, int(FINE_MM / TRUE_MM))
     # The dividing surface is a plane with smooth bumps; the same field in both resolutions.
     bumps = 3.0 * _smooth(rng, COARSE, IMAGE_MM, 40.0)
-    right = fine @ anatomy.normal - anatomy.offset_mm - _fine(bumps) < 0
     injected_mbq, shunt = rng.uniform(700.0, 1500.0, 2), rng.uniform(0.03, 0.1)
-    concentration = liver * np.exp(0.15 * _fine(_smooth(rng, COARSE, IMAGE_MM, 15.0)))
+    field = errors.uptake * _smooth(rng, COARSE, IMAGE_MM, errors.uptake_length_mm)
+    ratios = rng.uniform(2.0, 6.0, 3)
+    right = fine @ anatomy.normal - anatomy.offset_mm - _fine(bumps) < 0
+    concentration = liver * np.exp(_fine(field)) * (1 + np.tensordot(ratios - 1, occupied, axes=1))
     if errors.perfused == "half":
         concentration[fine[..., 2] < 0] = 0.0
-    for mask, ratio in zip(lesions, rng.uniform(2.0, 6.0, 3), strict=True):
-        concentration[mask] *= ratio
-    for side, activity in zip((right, ~right), injected_mbq, strict=True):
-        concentration[side] *= activity * (1 - shunt) / concentration[side].sum()
-    dose_gy = fftconvolve(concentration, _kernel(), mode="same")
-    dose_gy *= CONSTANT_GY_G_PER_MBQ / (DENSITY_G_PER_ML * FINE_MM**3 / 1000)
+    scale = [activity * (1 - shunt) / concentration[side].sum() for side, activity in
+             zip((right, ~right), injected_mbq, strict=True)]  # fmt: skip
+    concentration *= np.where(right, *scale)
+    dose_gy = _dose(concentration, FINE_MM)
+    doses = []
+    for number, box in enumerate(near):
+        points = _points_in(box)
+        levels = [_level(points, c, a) < 1 for c, a in zip(anatomy.centres, anatomy.axes_mm, strict=True)]
+        true = (_level(points, np.zeros(3), anatomy.semi_mm) < 1) * np.exp(_at(field, points))
+        for inside, ratio in zip(levels, ratios, strict=True):
+            true[inside] *= ratio
+        if errors.perfused == "half":
+            true[points[..., 2] < 0] = 0.0
+        true *= np.where(points @ anatomy.normal - anatomy.offset_mm - _at(bumps, points) < 0, *scale)
+        doses.append(np.sort(_dose(true, TRUE_MM, FINE_MM)[levels[number]]))
     image = _image(rng, concentration, liver, errors)
     contours = []
     for place, centre, axes in zip(places, anatomy.centres, anatomy.axes_mm, strict=True):
@@ -127,10 +149,11 @@ def patient(seed: int, errors: Errors) -> Patient:
     return Patient(
         radius_mm=np.array(anatomy.radii),
         places=places,
-        mean_gy=np.array([dose_gy[m].mean() for m in lesions]),
-        d70_gy=np.array([np.quantile(dose_gy[m], 0.3) for m in lesions]),
-        v_fraction=np.array([np.mean(dose_gy[m] >= TARGET_GY) for m in lesions]),
-        normal_gy=float(dose_gy[liver & ~np.logical_or.reduce(lesions)].mean()),
+        mean_gy=np.array([d.mean() for d in doses]),
+        d70_gy=np.array([np.quantile(d, 0.3) for d in doses]),
+        v_fraction=np.array([np.mean(d >= TARGET_GY) for d in doses]),
+        histogram_gy=doses,
+        normal_gy=float(np.average(dose_gy, weights=liver * (1 - occupied.sum(axis=0)))),
         lung_gy=float(injected_mbq.sum() * shunt * CONSTANT_GY_G_PER_MBQ / LUNG_G),
         image=image,
         distance_mm=np.stack([*contours[:3], divide, -divide, contours[3]]).astype(np.float32),
@@ -223,18 +246,53 @@ def _fine(values: Floats) -> Floats:
 
 
 def _coarse(values: Floats | NDArray[np.bool_]) -> Floats:
-    factor = int(IMAGE_MM / FINE_MM)
+    return _blocks(values, int(IMAGE_MM / FINE_MM))
+
+
+def _blocks(values: Floats | NDArray[np.bool_], factor: int) -> Floats:
     blocks = [part for n in values.shape for part in (n // factor, factor)]
     found: Floats = values.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float64)
     return found
 
 
+def _box(centre: Floats, axes_mm: Floats) -> tuple[slice, ...]:
+    """The voxels of the fine grid from which activity contributes to the dose of a lesion."""
+    middle, reach = centre / FINE_MM + (np.array(SHAPE) - 1) / 2, (axes_mm + AROUND_MM) / FINE_MM
+    low, high = np.maximum(np.floor(middle - reach), 0), np.minimum(np.ceil(middle + reach) + 1, SHAPE)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _points_in(box: tuple[slice, ...]) -> Floats:
+    """Points of the true doses within a box of voxels of the fine grid."""
+    factor = int(FINE_MM / TRUE_MM)
+    axes = [
+        (np.arange(factor * part.start, factor * part.stop) - (factor * n - 1) / 2) * TRUE_MM
+        for part, n in zip(box, SHAPE, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def _at(values: Floats, points: Floats) -> Floats:
+    """Linear interpolation of a field of the image's grid at points."""
+    index = np.moveaxis(points / IMAGE_MM, -1, 0) + (np.array(COARSE).reshape(3, 1, 1, 1) - 1) / 2
+    found: Floats = ndimage.map_coordinates(values, index, order=1, mode="nearest")
+    return found
+
+
+def _dose(activity: Floats, spacing_mm: float, voxel_mm: float | None = None) -> Floats:
+    """Dose of the activity per voxel of `voxel_mm`, on voxels of `spacing_mm`."""
+    volume_ml = (voxel_mm or spacing_mm) ** 3 / 1000
+    found: Floats = fftconvolve(activity, _kernel(spacing_mm), mode="same")
+    return found * CONSTANT_GY_G_PER_MBQ / (DENSITY_G_PER_ML * volume_ml)
+
+
 _KERNELS: dict[float, Floats] = {}
 
 
-def _kernel(samples: int = 4_000_000, half: int = 6) -> Floats:
+def _kernel(spacing_mm: float, samples: int = 4_000_000) -> Floats:
     """The dose kernel on voxels, sampled from the radial table."""
-    if FINE_MM not in _KERNELS:
+    half = round(12.0 / spacing_mm)
+    if spacing_mm not in _KERNELS:
         table = resources.files("sirtjax.dosimetry") / "data" / "y90_graves2019_water.csv"
         lines = table.read_text(encoding="utf-8").splitlines()
         outer, energy = np.loadtxt(lines, delimiter=",", comments="#").T
@@ -243,7 +301,7 @@ def _kernel(samples: int = 4_000_000, half: int = 6) -> Floats:
         radius = (inner[shell] + (outer - inner)[shell] * rng.random(samples)) / (DENSITY_G_PER_ML * ELECTRONS)
         direction = rng.normal(size=(samples, 3))
         direction /= np.linalg.norm(direction, axis=1)[:, None]
-        ends = (rng.random((samples, 3)) - 0.5) * FINE_MM + direction * radius[:, None]
-        edges = (np.arange(2 * half + 2) - half - 0.5) * FINE_MM
-        _KERNELS[FINE_MM] = np.histogramdd(ends, bins=[edges] * 3)[0] / samples
-    return _KERNELS[FINE_MM]
+        ends = (rng.random((samples, 3)) - 0.5) * spacing_mm + direction * radius[:, None]
+        edges = (np.arange(2 * half + 2) - half - 0.5) * spacing_mm
+        _KERNELS[spacing_mm] = np.histogramdd(ends, bins=[edges] * 3)[0] / samples
+    return _KERNELS[spacing_mm]

@@ -69,6 +69,8 @@ data = uncertainty.TreatmentData(
     lung_gy_per_mbq=np.float32(gy_g_per_mbq / 1000.0),
     octant=np.ones((1, 1, 1), np.float32),
     octant_slope=np.zeros((1, 1, 1), np.float32),
+    shell_mm=np.zeros(1, np.float32),
+    shell_part=np.ones(1, np.float32),
     members=np.eye(count + 1, count + 2, dtype=np.float32),
     near=uncertainty.near_voxels(np.delete(distance_mm, count, axis=0)),
     fractions=np.array([0.7], np.float32),

@@ -39,6 +39,10 @@ from sirtjax.uncertainty._noise import ImageNoise as ImageNoise
 from sirtjax.uncertainty._noise import image_noise as image_noise
 from sirtjax.uncertainty._observers import ContourVariation as ContourVariation
 from sirtjax.uncertainty._observers import contour_variation as contour_variation
+from sirtjax.uncertainty._points import DosePoints as DosePoints
+from sirtjax.uncertainty._points import dose_points as dose_points
+from sirtjax.uncertainty._points import edge_response as edge_response
+from sirtjax.uncertainty._points import kernel_shells as kernel_shells
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
 from sirtjax.uncertainty._regions import boundary_field as boundary_field
@@ -66,6 +70,7 @@ __all__ = [
     "ContourVariation",
     "Distribution",
     "DoseMetrics",
+    "DosePoints",
     "EanmUncertainty",
     "ImageNoise",
     "KnownTreatment",
@@ -84,11 +89,14 @@ __all__ = [
     "deposited_dose_gy",
     "displaced_distances",
     "dose_metrics",
+    "dose_points",
     "doses_of_concentration",
     "eanm_dose_uncertainty",
     "edge_fraction",
+    "edge_response",
     "estimated_doses",
     "image_noise",
+    "kernel_shells",
     "known_treatment",
     "log_ratios",
     "near_voxels",

@@ -11,11 +11,14 @@ from sirtjax import dosimetry
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._histogram import histogram_points
+from sirtjax.uncertainty._points import DosePoints, dose_points
 from sirtjax.uncertainty._regions import regions_of, second_difference, territory_shares
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
 
 # Below this fraction of the largest blurred concentration the ratio of the voxel-wise correction is not formed.
 DARK = 1e-6
+# Occupancy from which a voxel counts as undivided.
+WHOLE = 0.99
 
 
 def estimated_doses(
@@ -34,12 +37,13 @@ def estimated_doses(
     """
     regions = regions_of(distance_mm, data.spacing_mm, lesions=data.lesions)
     shares = territory_shares(distance_mm, data.spacing_mm, lesions=data.lesions)
-    recovered = recovered_concentration(image, regions, data)
-    return doses_of_concentration(recovered, regions, shares, lung_shunt_fraction, data)
+    recovered = recovered_concentration(image, regions, data, shares=shares)
+    return doses_of_concentration(recovered, distance_mm, regions, shares, lung_shunt_fraction, data)
 
 
 def doses_of_concentration(
     recovered: Float[Array, "i j k"],
+    distance_mm: Float[Array, "m i j k"],
     regions: Float[Array, "r i j k"],
     shares: Float[Array, "t i j k"],
     lung_shunt_fraction: Float[Array, " t"],
@@ -51,13 +55,20 @@ def doses_of_concentration(
 
     Args:
       recovered: (i, j, k) concentration without partial-volume effect, in units of the image.
+      distance_mm: (n + t + 1, i, j, k) signed distances as in `regions_of`.
       regions: (r, i, j, k) occupancies as of `regions_of`.
       shares: (t, i, j, k) part of each voxel that each territory supplies.
       lung_shunt_fraction: (t,) lung shunt of each injection.
       data: constants of the patient.
       kernel: factor on the range of the dose kernel.
     """
-    dose_gy = deposited_dose_gy(recovered, 1.0 - regions[-1], shares, lung_shunt_fraction, data, kernel=kernel)
+    inside, factor = _delivered(recovered, 1.0 - regions[-1], shares, lung_shunt_fraction, data)
+    lesions, gy = jnp.sum(regions[: data.lesions], axis=0), jnp.asarray(data.gy_ml_per_mbq)
+    octant = _octant(data, kernel)
+    activity = jnp.stack([gy * jnp.tensordot(factor, inside, axes=1), lesions, 1.0 - regions[-1]])
+    dose_gy, of_lesions, of_liver = jax.lax.map(lambda one: dosimetry.convolve_octant(one, octant), activity)
+    step, tissue = _steps(recovered, regions, shares, factor * gy, data)
+    points = dose_points(dose_gy, of_lesions, of_liver, step, tissue, regions, distance_mm, data, kernel=kernel)
     # Averages over voxels: the activity and the contour once each, and the kernel at both of its ends.
     averages = 2 if np.size(data.octant) == 1 else 4
     return dose_metrics(
@@ -66,8 +77,7 @@ def doses_of_concentration(
         regions,
         lung_shunt_fraction,
         data,
-        # The higher order would overshoot next to an edge, which mean values do not see.
-        histogram_gy=without_voxel_average(dose_gy, averages=averages, order=2),
+        points=points,
     )
 
 
@@ -96,16 +106,23 @@ def without_voxel_average(values: Float[Array, "i j k"], *, averages: int, order
 
 
 def recovered_concentration(
-    image: Float[Array, "i j k"], regions: Float[Array, "r i j k"], data: TreatmentData
+    image: Float[Array, "i j k"],
+    regions: Float[Array, "r i j k"],
+    data: TreatmentData,
+    *,
+    shares: Float[Array, "t i j k"] | None = None,
 ) -> Float[jax.Array, "i j k"]:
     """Corrects an image voxel by voxel with the transfer-matrix means of its regions (RBV).
 
-    The blurred regions are computed once, for the matrix and for the ratio.
+    The blurred regions are computed once, for the matrix and for the ratio. A lesion that several territories supply
+    is not uniform, because each territory has another activity. Its ratio to normal tissue is taken as uniform instead,
+    as in the partition model; what the image shows beyond that is the ratio of the voxel-wise correction.
 
     Args:
       image: (i, j, k) measured concentration.
       regions: (r, i, j, k) occupancies that add up to 1.
       data: constants of the patient.
+      shares: (t, i, j, k) part of each voxel that each territory supplies; None does not divide lesions.
 
     Reference:
       Rousset, Ma and Evans, J Nucl Med 39:904-911, 1998; Thomas et al., Eur J Nucl Med Mol Imaging 38:1104-1119, 2011.
@@ -117,6 +134,32 @@ def recovered_concentration(
     means = jnp.maximum(jnp.linalg.solve(matrix, jnp.tensordot(regions, image, axes=3) / volume), 0.0)
     synthetic = jnp.tensordot(means, regions, axes=1)
     spread = jnp.tensordot(means, blurred, axes=1)
+    if shares is None or len(shares) == 1 or data.lesions == 0:
+        return _recovered(image, synthetic, spread)
+    n, share = data.lesions, jnp.asarray(shares)
+    supplied = jnp.tensordot(regions[:n], share, axes=((1, 2, 3), (1, 2, 3)))  # voxels of each lesion by territory
+    parts = means[:n, None] * lesion_profile(means[n:-2], supplied)
+    synthetic = jnp.tensordot(means[n:], regions[n:], axes=1) + jnp.einsum(
+        "nt,nijk,tijk->ijk", parts, regions[:n], share
+    )
+    return _recovered(image, synthetic, gaussian_blur(synthetic, data.spacing_mm, data.fwhm_mm))
+
+
+def lesion_profile(tissue: Float[Array, " t"], supplied: Float[Array, "n t"]) -> Float[jax.Array, "n t"]:
+    """Computes the concentration of each lesion in each territory, relative to the mean of the lesion.
+
+    Args:
+      tissue: (t,) concentration of the normal tissue of each territory.
+      supplied: (n, t) volume of each lesion in each territory.
+    """
+    level = jnp.asarray(tissue)[None]
+    volume = jnp.sum(jnp.asarray(supplied), axis=1, keepdims=True)
+    mean = jnp.sum(level * supplied, axis=1, keepdims=True) / jnp.maximum(volume, 1e-6)
+    found: jax.Array = jnp.where(mean > 0, level / jnp.where(mean > 0, mean, 1.0), 1.0)
+    return found
+
+
+def _recovered(image: Array, synthetic: jax.Array, spread: jax.Array) -> jax.Array:
     usable = spread > DARK * jnp.max(spread)
     found: jax.Array = jnp.asarray(image) * jnp.where(usable, synthetic / jnp.where(usable, spread, 1.0), 0.0)
     return found
@@ -141,6 +184,21 @@ def deposited_dose_gy(
       data: constants of the patient.
       kernel: factor on the range of the dose kernel.
     """
+    inside, factor = _delivered(recovered, in_liver, shares, lung_shunt_fraction, data)
+    mbq_per_ml = jnp.tensordot(factor, inside, axes=1)
+    found: jax.Array = dosimetry.convolve_octant(mbq_per_ml, _octant(data, kernel)) * jnp.asarray(data.gy_ml_per_mbq)
+    return found
+
+
+def _octant(data: TreatmentData, kernel: Scalar) -> jax.Array:
+    found: jax.Array = jnp.asarray(data.octant) + (kernel - 1.0) * jnp.asarray(data.octant_slope)
+    return found
+
+
+def _delivered(
+    recovered: Array, in_liver: Array, shares: Array, lung_shunt_fraction: Array, data: TreatmentData
+) -> tuple[jax.Array, jax.Array]:
+    """The (t, i, j, k) concentration of each territory, and the (t,) MBq/mL per unit of it."""
     voxel_ml = jnp.prod(jnp.asarray(data.spacing_mm)) / 1000.0
     # A voxel at the surface of the liver already has the mean of both sides: only the part from outside is removed.
     beyond = 1.0 - jnp.asarray(in_liver)
@@ -152,10 +210,36 @@ def deposited_dose_gy(
     in_liver_mbq = jnp.asarray(data.activity_mbq) * (1.0 - jnp.asarray(lung_shunt_fraction))
     relative = in_liver_mbq / jnp.where(total > 0, total, 1.0)
     absolute = jnp.asarray(data.image_mbq_per_unit)
-    mbq_per_ml = jnp.tensordot(jnp.where(absolute > 0, absolute, relative), inside, axes=1)
-    octant = data.octant + (kernel - 1.0) * jnp.asarray(data.octant_slope)
-    found: jax.Array = dosimetry.convolve_octant(mbq_per_ml, octant) * jnp.asarray(data.gy_ml_per_mbq)
-    return found
+    return inside, jnp.where(absolute > 0, absolute, relative)
+
+
+def _steps(
+    recovered: Array, regions: Array, shares: Array, factor: jax.Array, data: TreatmentData
+) -> tuple[jax.Array, jax.Array]:
+    """Local doses (n, i, j, k) of the lesions minus that of normal tissue, and (i, j, k) of normal tissue.
+
+    The concentrations of normal tissue are those of undivided voxels, and the one of a lesion is fitted to all of its
+    voxels by least squares. The ratio of a voxel to this model is the variation within the regions.
+    """
+    n, values, share = data.lesions, jnp.asarray(recovered), jnp.asarray(shares)
+    whole = regions[n:-2] * jnp.where(regions[n:-2] > WHOLE, 1.0, 0.0)
+    level = jnp.sum(whole * values[None], axis=(1, 2, 3)) / jnp.maximum(jnp.sum(whole, axis=(1, 2, 3)), 1e-3)
+    rest = jnp.tensordot(level, regions[n:-2], axes=1)
+    supplied = jnp.tensordot(regions[:n], share, axes=((1, 2, 3), (1, 2, 3)))
+    profile = lesion_profile(level, supplied)
+
+    def of_lesion(row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        occupied, relative = row
+        basis = occupied * jnp.tensordot(relative, share, axes=1)
+        return jnp.maximum(jnp.sum(basis * (values - rest)) / jnp.maximum(jnp.sum(basis**2), 1e-3), 0.0) * relative
+
+    lesion = jax.lax.map(of_lesion, (regions[:n], profile))  # (n, t)
+    fitted = rest + jnp.einsum("nt,nijk,tijk->ijk", lesion, regions[:n], share)
+    usable = fitted > DARK * jnp.max(fitted)
+    ratio = jnp.where(usable, values / jnp.where(usable, fitted, 1.0), 0.0)
+    tissue = jnp.tensordot(level * factor, share, axes=1)
+    step = jnp.tensordot(lesion * factor[None], share, axes=1) - tissue[None]
+    return ratio[None] * step, ratio * tissue
 
 
 def dose_metrics(
@@ -165,7 +249,7 @@ def dose_metrics(
     lung_shunt_fraction: Float[Array, " t"],
     data: TreatmentData,
     *,
-    histogram_gy: Float[Array, "i j k"] | None = None,
+    points: DosePoints | None = None,
 ) -> DoseMetrics:
     """Computes the metrics of a dose in the VOIs of a patient.
 
@@ -175,9 +259,8 @@ def dose_metrics(
       regions: (r, i, j, k) occupancies as of `regions_of`.
       lung_shunt_fraction: (t,) fraction of each activity that goes to the lungs.
       data: constants of the patient.
-      histogram_gy: (i, j, k) dose at the voxel centres for D_x, V and BED; None uses `dose_gy`.
+      points: doses within the voxels, for D_x, V and BED; None uses `dose_gy` at the centres of the voxels.
     """
-    points_gy = jnp.asarray(dose_gy if histogram_gy is None else histogram_gy)
     tissue, members = regions[:-1], jnp.asarray(data.members)
     volume = jnp.maximum(members @ jnp.sum(tissue, axis=(1, 2, 3)), 1e-3)
 
@@ -189,19 +272,22 @@ def dose_metrics(
     mean_gy, normal = mean(dose_gy), mean(level)[jnp.asarray(data.normal_of)]
     lesions = tissue[: data.lesions]
     lesion = jnp.tensordot(lesions, level, axes=3) / jnp.maximum(jnp.sum(lesions, axis=(1, 2, 3)), 1e-3)
-    near = jnp.asarray(data.near)
-    padded = near < 0
-    doses = jnp.where(padded, 0.0, points_gy.ravel()[jnp.maximum(near, 0)])
-    occupancy = jnp.tensordot(members, tissue, axes=1).reshape(len(members), -1)
-    weights = jnp.where(padded, 0.0, jnp.take_along_axis(occupancy, jnp.maximum(near, 0), axis=1))
+    if points is None:
+        near = jnp.asarray(data.near)
+        padded, used = near < 0, jnp.maximum(near, 0)
+        occupancy = jnp.tensordot(members, tissue, axes=1).reshape(len(members), -1)
+        weights = jnp.where(padded, 0.0, jnp.take_along_axis(occupancy, used, axis=1))
+        points = DosePoints(jnp.where(padded, 0.0, jnp.asarray(dose_gy).ravel()[used]), weights)
+    covered = jnp.maximum(jnp.sum(points.weight, axis=1), 1e-3)
+    square = jnp.sum(points.weight * points.dose_gy**2, axis=1) / covered
     d_gy, v_fraction = jax.vmap(histogram_points, (0, 0, None, 0))(
-        doses, weights, jnp.asarray(data.fractions), jnp.asarray(data.threshold_gy)
+        points.dose_gy, points.weight, jnp.asarray(data.fractions), jnp.asarray(data.threshold_gy)
     )
     return DoseMetrics(
         mean_gy=mean_gy,
         d_gy=d_gy,
         v_fraction=v_fraction,
-        bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * mean(points_gy**2),
+        bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * square,
         tn_ratio=lesion / jnp.where(normal > 0, normal, 1.0),
         lung_gy=jnp.asarray(data.lung_gy_per_mbq) * jnp.asarray(data.activity_mbq) * jnp.asarray(lung_shunt_fraction),
     )

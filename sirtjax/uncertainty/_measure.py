@@ -102,7 +102,7 @@ def known_treatment(
         concentration=recovered,
         distance_mm=distance_mm,
         lung_shunt_fraction=lung_shunt_fraction,
-        truth=doses_of_concentration(recovered, regions, shares, lung_shunt_fraction, data),
+        truth=doses_of_concentration(recovered, distance_mm, regions, shares, lung_shunt_fraction, data),
         noise_fwhm_mm=noise_fwhm_mm,
         noise_scale=noise_fraction * jnp.sqrt(jnp.maximum(mean, 0.0) / jnp.sum(kernel**2)),
         data=data,
@@ -145,8 +145,8 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
         gy_ml_per_mbq=data.gy_ml_per_mbq * errors["density"],
         lung_gy_per_mbq=data.lung_gy_per_mbq * errors["lung_mass"],
     )
-    recovered = recovered_concentration(image, regions, data)
-    found = doses_of_concentration(recovered, regions, shares, shunt, stated, kernel=errors["kernel"])
+    recovered = recovered_concentration(image, regions, data, shares=shares)
+    found = doses_of_concentration(recovered, contours, regions, shares, shunt, stated, kernel=errors["kernel"])
     here, true = transformed(found), transformed(known.truth)
     return DoseMetrics(*(a - b for a, b in zip(here, true, strict=True)))
 

@@ -34,6 +34,7 @@ class TreatmentData:
       lung_gy_per_mbq: mean lung dose of 1 MBq in the lungs.
       octant: first octant of the dose kernel; one element of 1 for local deposition.
       octant_slope: derivative of `octant` with respect to a factor on the range of the kernel.
+      shell_mm, shell_part: (s,) radii and energy fractions of the dose kernel, from `kernel_shells`.
       members: (v, n + t + 1) composition of each VOI: 1 for a region inside the liver that belongs to it, otherwise 0.
       near: (v, capacity) flat indices of the voxels that can belong to each VOI; -1 for padding.
       fractions: (k,) volume fractions of the doses D_x.
@@ -50,6 +51,8 @@ class TreatmentData:
     lung_gy_per_mbq: Scalar
     octant: Float[Array, "a b c"]
     octant_slope: Float[Array, "a b c"]
+    shell_mm: Float[Array, " s"]
+    shell_part: Float[Array, " s"]
     members: Float[Array, "v members"]
     near: Integer[Array, "v capacity"]
     fractions: Float[Array, " k"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import jax
@@ -18,19 +18,13 @@ from sirtjax.uncertainty._budget import fractions_by_source
 from sirtjax.uncertainty._estimate import recovered_concentration
 from sirtjax.uncertainty._intervals import centred_interval
 from sirtjax.uncertainty._linear import propagate_linear
-from sirtjax.uncertainty._measure import (
-    EDGE,
-    KnownTreatment,
-    MeasurementErrors,
-    known_treatment,
-    log_ratios,
-    transformed,
-)
+from sirtjax.uncertainty._measure import KnownTreatment, MeasurementErrors, known_treatment, log_ratios, transformed
 from sirtjax.uncertainty._propagate import deviations_differ
-from sirtjax.uncertainty._regions import regions_of
+from sirtjax.uncertainty._regions import regions_of, territory_shares
 from sirtjax.uncertainty._sampling import propagate_samples
 from sirtjax.uncertainty._sources import Source
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
+from sirtjax.uncertainty._volumes import VOLUMES, volume_intervals
 
 # The linear method is applied to D70 and not to the other doses of the histogram.
 D70 = 0.7
@@ -133,21 +127,35 @@ def treatment_intervals(
     expected, got = set(MeasurementErrors.__annotations__), {source.name for source in sources}
     if expected != got:
         raise InputError(f"sources: missing {sorted(expected - got)}, unknown {sorted(got - expected)}")
+    kept = len(np.asarray(data.fractions))
+    wide = replace(data, fractions=np.concatenate([np.asarray(data.fractions, np.float32), VOLUMES]))
     known = _known(
-        image, distance_mm, lung_shunt_fraction, data, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction
+        image, distance_mm, lung_shunt_fraction, wide, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction
     )
     sampling, directions, sets = jax.random.split(key, 3)
     sampled = propagate_samples(log_ratios, sources, sampling, args=(known,), count=count, batch_size=batch_size)
     # The truth that is simulated is the estimate.
-    estimate = DoseMetrics(*(np.asarray(values, np.float64) for values in known.truth))
-    middle, unravel = _flat(transformed(estimate)), _unraveller(estimate)
+    every = DoseMetrics(*(np.asarray(values, np.float64) for values in known.truth))
+    middle, unravel = _flat(transformed(every)), _unraveller(every)
     found = centred_interval(np.exp(middle), np.exp(sampled.samples), level=level)
+    bands = [_doses(unravel(np.log(one))) for one in (found.median, found.lower, found.upper)]
+    ratios, deviation = unravel(sampled.samples), unravel(found.log_standard_deviation)
+    error, bias = unravel(sampled.standard_deviation_error), unravel(found.relative_bias)
+    volumes = volume_intervals(every, kept, data.threshold_gy, bands, ratios)
+
+    def narrow(doses: DoseMetrics, v_fraction: Float[Array, "..."]) -> DoseMetrics:
+        return doses._replace(d_gy=doses.d_gy[..., :kept], v_fraction=v_fraction)
+
+    estimate = narrow(every, every.v_fraction)
+    median, lower, upper = (narrow(one, v) for one, v in zip(bands, volumes.bounds, strict=True))
+    ratios, deviation = narrow(ratios, volumes.log_ratios), narrow(deviation, volumes.standard_deviation)
+    error = narrow(error, volumes.standard_deviation_error)
+    known = replace(known, data=data, truth=known.truth._replace(d_gy=known.truth.d_gy[:, :kept]))
+    unravel = _unraveller(estimate)
     derivative = different = budget = budget_error = None
     if linear:
         derivative = _linear(sources, directions, known, probes)
-        flags = deviations_differ(
-            _flat(derivative.standard_deviation), sampled.standard_deviation, sampled.standard_deviation_error
-        )
+        flags = deviations_differ(_flat(derivative.standard_deviation), _flat(deviation), _flat(error))
         different = unravel(flags)
     if budget_count is not None:
         used = [source for source in sources if np.any(np.asarray(source.size) > 0)]
@@ -157,23 +165,19 @@ def treatment_intervals(
         )
         budget = {name: unravel(row) for name, row in parts.fraction.items()}
         budget_error = {name: unravel(row) for name, row in parts.error.items()}
-    median = _doses(unravel(np.log(found.median)))
-    bias = unravel(found.relative_bias)._replace(v_fraction=estimate.v_fraction - median.v_fraction)
-    lower, upper = _doses(unravel(np.log(found.lower))), _doses(unravel(np.log(found.upper)))
     return TreatmentIntervals(
         estimate=estimate,
         median=median,
-        # Beyond the smallest and the largest logit the fraction is not known better than 0 and 1.
-        lower=lower._replace(v_fraction=np.where(lower.v_fraction <= EDGE + 1e-6, 0.0, lower.v_fraction)),
-        upper=upper._replace(v_fraction=np.where(upper.v_fraction >= 1 - EDGE - 1e-6, 1.0, upper.v_fraction)),
-        relative_bias=bias,
-        standard_deviation=unravel(found.log_standard_deviation),
-        standard_deviation_error=unravel(sampled.standard_deviation_error),
+        lower=lower,
+        upper=upper,
+        relative_bias=narrow(bias, estimate.v_fraction - median.v_fraction),
+        standard_deviation=deviation,
+        standard_deviation_error=error,
         linear=derivative,
         differs=different,
         budget=budget,
         budget_error=budget_error,
-        log_ratios=unravel(sampled.samples),
+        log_ratios=ratios,
     )
 
 
@@ -188,7 +192,8 @@ def _known(
     noise_fraction: Scalar,
 ) -> KnownTreatment:
     regions = regions_of(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
-    recovered = recovered_concentration(image, regions, data)
+    shares = territory_shares(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
+    recovered = recovered_concentration(image, regions, data, shares=shares)
     return known_treatment(
         recovered,
         distance_mm,

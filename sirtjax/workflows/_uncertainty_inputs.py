@@ -200,6 +200,7 @@ def _data(
     copied = mapped.sampling.copied is not None
     width_mm = width_on_grid_mm(fwhm_mm, products.images.activity.volume.geometry, mapped.geometry, copied=copied)
     octant, slope = dose_octant(setting, grid.spacing_mm)
+    shell_mm, shell_part = dose_shells(setting)
     return uncertainty.TreatmentData(
         spacing_mm=np.full(3, grid.spacing_mm, np.float32),
         fwhm_mm=np.asarray(width_mm, np.float32),
@@ -209,6 +210,8 @@ def _data(
         lung_gy_per_mbq=np.float32(setting.constant_gy_g_per_mbq / setting.lungs.mass_g),
         octant=octant,
         octant_slope=slope,
+        shell_mm=shell_mm,
+        shell_part=shell_part,
         members=members,
         near=near,
         fractions=np.asarray(VOLUME_PERCENT, np.float32) / np.float32(100.0),
@@ -292,6 +295,17 @@ def dose_octant(
         np.full(3, spacing_mm, np.float32), np.float32(setting.protocol.liver_density.value)
     )
     return np.asarray(octant), np.asarray(slope)
+
+
+def dose_shells(setting: DosimetryContext) -> tuple[Float32[np.ndarray, " s"], Float32[np.ndarray, " s"]]:
+    """Returns radii and energies of the shells of the dose kernel, one of 0 mm for local deposition.
+
+    Args:
+      setting: nuclide, density and dose method of the case.
+    """
+    local = setting.method == "local" or setting.nuclide.radial_kernel is None
+    radial = None if local else dosimetry.get_radial_kernel(setting.nuclide.radial_kernel or "")
+    return uncertainty.kernel_shells(radial, setting.protocol.liver_density.value)
 
 
 @functools.cache

@@ -43,6 +43,8 @@ DATA = uncertainty.TreatmentData(
     lung_gy_per_mbq=np.float32(0.0497),
     octant=LOCAL,
     octant_slope=0.0 * LOCAL,
+    shell_mm=np.zeros(1, np.float32),
+    shell_part=np.ones(1, np.float32),
     members=MEMBERS,
     near=uncertainty.near_voxels(np.concatenate([DISTANCE_MM[:2], DISTANCE_MM[-1:]]), capacity=2048),
     fractions=np.array([0.3, 0.7], np.float32),
@@ -94,7 +96,7 @@ def known(concentration=TRUTH, distance_mm=DISTANCE_MM, shunt=SHUNT, data=DATA):
 
 
 def exact(data=DATA, regions=REGIONS, shares=SHARES, concentration=TRUTH):
-    return uncertainty.doses_of_concentration(concentration, regions, shares, SHUNT, data)
+    return uncertainty.doses_of_concentration(concentration, DISTANCE_MM, regions, shares, SHUNT, data)
 
 
 def split_territories():
@@ -316,7 +318,9 @@ def test_intervals_of_a_phantom():
     )
     for name, values in exact()._asdict().items():
         lower, upper = getattr(found.lower, name), getattr(found.upper, name)
-        assert np.all((lower <= values + 1e-6) & (values <= upper + 1e-6)), name
+        # A volume is linear between those whose doses are simulated, here 97 and 99 %.
+        near = 0.01 if name == "v_fraction" else 1e-6
+        assert np.all((lower <= values + near) & (values <= upper + near)), name
     spread = found.standard_deviation
     assert 0.03 < spread.mean_gy[2] < 0.08 < spread.mean_gy[0] < 0.3
     assert spread.lung_gy[0] == pytest.approx(np.hypot(0.05, 0.1), rel=0.3)

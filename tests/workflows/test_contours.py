@@ -58,6 +58,8 @@ def treatment():
         lung_gy_per_mbq=np.float32(0.05),
         octant=np.ones((1, 1, 1), np.float32),
         octant_slope=np.zeros((1, 1, 1), np.float32),
+        shell_mm=np.zeros(1, np.float32),
+        shell_part=np.ones(1, np.float32),
         members=np.zeros((7, 4), np.float32),
         near=np.full((7, 8), -1, np.int32),
         fractions=np.array([0.7], np.float32),
