@@ -10,6 +10,11 @@ OPTIMAL_RULES: tuple[CheckRule, ...] = (
         "{value} of {limit} searches ended at this optimum: all limits are kept, but better activities may exist",
     ),
     check_rule(
+        "SJ563", "warning", "Limits kept with a small probability",
+        "the prescribed activities keep all limits with a probability of {value} only (less than {limit})", unit="1",
+        source="the samples of [uncertainty]",
+    ),
+    check_rule(
         "SJ564", "warning", "Optimal activity without a limit on the liver",
         "{where}: only a limit outside the liver bounds this injection; add a limit on its liver tissue",
     ),

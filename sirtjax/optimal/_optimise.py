@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -101,7 +102,7 @@ def _result(
     scenarios = problem.scenarios
     limits = tuple(
         LimitGain(
-            label=limit.label,
+            label=replace(limit, voi=voi.name).label,
             voi=voi.name,
             limit_gy=limit.dose_gy,
             value_gy=float(one * room + (limit.dose_gy - room)),

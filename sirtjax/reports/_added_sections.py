@@ -12,13 +12,14 @@ from sirtjax.reports._contour_tables import TITLE as CONTOURS
 from sirtjax.reports._contour_tables import contour_sentences, contour_tables
 from sirtjax.reports._measured_tables import TITLE, measured_sentences, measured_tables
 from sirtjax.reports._optimal_section import (
-    OPTIMAL_CAPTION,
     OPTIMAL_TITLE,
+    optimal_caption,
+    optimal_figure,
     optimal_sentences,
     optimal_tables,
-    pareto_figure,
 )
 from sirtjax.reports._order_tables import order_sentences, order_tables
+from sirtjax.reports._probability_curve import has_curve
 from sirtjax.reports._uptake_tables import uptake_sentences, uptake_tables
 from sirtjax.reports._viable_tables import viable_sentences, viable_tables
 
@@ -57,8 +58,8 @@ def added_sections(result: Result) -> tuple[ReportSection, ...]:
                 title=OPTIMAL_TITLE,
                 sentences=optimal_sentences(best),
                 tables=optimal_tables(best),
-                figure=partial(pareto_figure, best) if best.front_value else None,
-                caption=OPTIMAL_CAPTION,
+                figure=partial(optimal_figure, best) if best.front_value or has_curve(best) else None,
+                caption=optimal_caption(best),
             )
         )
     if any(voi.kind == "viable tumour" for voi in result.vois):

@@ -55,9 +55,13 @@ from sirtjax.workflows._measured_record import LungMeasurement as LungMeasuremen
 from sirtjax.workflows._measured_record import MeasuredActivity as MeasuredActivity
 from sirtjax.workflows._measured_record import MeasuredLungs as MeasuredLungs
 from sirtjax.workflows._measured_record import RelabellingResult as RelabellingResult
+from sirtjax.workflows._optimal_record import ChoiceProbability as ChoiceProbability
 from sirtjax.workflows._optimal_record import OptimalInjection as OptimalInjection
 from sirtjax.workflows._optimal_record import OptimalLimit as OptimalLimit
 from sirtjax.workflows._optimal_record import OptimalResult as OptimalResult
+from sirtjax.workflows._optimal_record import ProbabilityResult as ProbabilityResult
+from sirtjax.workflows._optimal_record import RobustLimit as RobustLimit
+from sirtjax.workflows._optimal_record import RobustResult as RobustResult
 from sirtjax.workflows._order_record import OrderRecord as OrderRecord
 from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
@@ -158,6 +162,7 @@ __all__ = [
     "Case",
     "CaseImages",
     "CaseOptions",
+    "ChoiceProbability",
     "ComparisonRow",
     "ContourDependence",
     "CorrectedDose",
@@ -196,6 +201,7 @@ __all__ = [
     "PlanComparison",
     "PlanRegistrationSummary",
     "PlannedVoi",
+    "ProbabilityResult",
     "Provenance",
     "RegionCounts",
     "RegionDependence",
@@ -205,6 +211,8 @@ __all__ = [
     "ResampledCase",
     "Result",
     "ResultVolumes",
+    "RobustLimit",
+    "RobustResult",
     "RoleProposal",
     "Step",
     "StepResults",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,10 @@ Relative = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Millimetres = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)]
 Correlation = Annotated[float, Field(ge=5, le=100, allow_inf_nan=False)]
 AlongAxes = tuple[Millimetres, Millimetres, Millimetres]
+
+
+SampleCount = Literal[64, 128, 256, 512, 1024]
+SAMPLE_COUNTS: tuple[int, ...] = get_args(SampleCount)
 
 
 class SourceTable(Table):
@@ -113,6 +117,6 @@ class UncertaintyTable(SourcesTable):
     preset: str | None = None
     method: UncertaintyMethod = "samples"
     level: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
-    samples: Literal[64, 128, 256, 512, 1024] = 64
+    samples: SampleCount = 64
     budget: Literal["linear", "sobol"] = "linear"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -12,10 +12,39 @@ from sirtjax import dosimetry, optimal
 from sirtjax.dosimetry import DoseObjective, OutcomeModel, VoiDose
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._optimal_record import OptimalInjection, OptimalLimit, OptimalResult
+from sirtjax.workflows._optimal_record import OptimalInjection, OptimalLimit, OptimalResult, RobustLimit, RobustResult
+from sirtjax.workflows._uncertainty_simulation import CaseSources
 
 # An injection with less than this fraction of its activity of the strategy "upper" is reported as omitted.
 OMITTED = 0.01
+# A limit has no effect if twice its value would change the robust objective by less than this fraction.
+NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RobustChoice:
+    """The robust optimum of a case.
+
+    Attributes:
+      problem: limits, objective and samples; the second half of the limits are those of the doses as computed.
+      found: robust optimum.
+      sources: sources of the samples.
+    """
+
+    problem: optimal.ActivityProblem
+    found: optimal.OptimalActivity
+    sources: CaseSources
+
+    @property
+    def options(self) -> optimal.RobustOptions:
+        """Probability, and kind of limits and objective.
+
+        Raises:
+          ValueError: the problem is not robust.
+        """
+        if self.problem.robust is None:
+            raise ValueError("the problem of a robust choice is not robust")
+        return self.problem.robust
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,18 +53,33 @@ class OptimalChoice:
 
     Attributes:
       problem: limits and objective.
-      found: optimum.
+      found: optimum without uncertainty.
       upper_mbq: (injections,) activities of the strategy "upper".
+      robust: robust optimum, which is then prescribed; None if the case does not ask for it.
     """
 
     problem: optimal.ActivityProblem
     found: optimal.OptimalActivity
     upper_mbq: Float[np.ndarray, " injections"]
+    robust: RobustChoice | None = None
+
+    @property
+    def optimum_mbq(self) -> Float[np.ndarray, " injections"]:
+        """Optimal activities without uncertainty, MBq."""
+        return np.asarray(self.found.activity_mbq)
 
     @property
     def activity_mbq(self) -> Float[np.ndarray, " injections"]:
-        """Optimal activities, MBq."""
-        return np.asarray(self.found.activity_mbq)
+        """Prescribed activities, MBq."""
+        return self.optimum_mbq if self.robust is None else np.asarray(self.robust.found.activity_mbq)
+
+    @property
+    def label(self) -> str:
+        """Objective and probability of the limits in words."""
+        found = self.problem.objective.label
+        if self.robust is None:
+            return found
+        return f"{found}, limits kept with {100 * self.robust.options.probability:g} %"
 
 
 def optimal_choice(
@@ -80,7 +124,8 @@ def needs_voxels(case: Case, objectives: Sequence[DoseObjective]) -> set[str]:
 
 def optimal_result(choice: OptimalChoice) -> OptimalResult:
     """Returns the record of an optimum, with its Pareto front and the contribution of each injection."""
-    problem, found, activity = choice.problem, choice.found, choice.activity_mbq
+    problem, found, activity = choice.problem, choice.found, choice.optimum_mbq
+    robust = _robust_result(choice)
     liver = None if problem.liver is None else problem.liver.mean_gy_per_mbq
     front = None if liver is None else optimal.pareto_front(problem, activity)
     unit = problem.objective.unit
@@ -109,12 +154,44 @@ def optimal_result(choice: OptimalChoice) -> OptimalResult:
         ),
         front_liver_gy=() if front is None else front.liver_gy,
         front_value=() if front is None else front.value,
+        robust=robust,
+    )
+
+
+def _robust_result(choice: OptimalChoice) -> RobustResult | None:
+    """The record of a robust optimum; a limit and its twin for the doses as computed are one row."""
+    if choice.robust is None:
+        return None
+    problem, found, options = choice.problem, choice.robust.found, choice.robust.options
+    count, objective = len(problem.limits), problem.objective
+    rows = []
+    for one, twin in zip(found.limits[:count], found.limits[count:], strict=True):
+        gain = one.gain_per_gy + twin.gain_per_gy
+        # The smooth limits of the search leave small gains at limits that have no effect.
+        both = replace(one, gain_per_gy=gain if gain * one.limit_gy > NEGLIGIBLE * found.value else 0.0)
+        sentence = both.sentence(f"robust {objective.label}", objective.unit)
+        rows.append(
+            RobustLimit(one.label, one.limit_gy, one.value_gy, one.probability or 0.0, both.gain_per_gy, sentence)
+        )
+    liver = problem.liver
+    return RobustResult(
+        limit_probability=options.probability,
+        robust_limits=options.limits,
+        robust_objective=options.objective,
+        status=found.status,
+        searches=found.searches,
+        agreeing=found.agreeing,
+        value=found.value,
+        nominal_value=found.nominal_value,
+        liver_gy=0.0 if liver is None else float(liver.mean_gy_per_mbq @ choice.activity_mbq),
+        activity_mbq=found.activity_mbq,
+        limits=tuple(rows),
     )
 
 
 def optimal_checks(choice: OptimalChoice) -> tuple[dosimetry.Check, ...]:
     """Returns the checks of an optimum: not confirmed, no limit on the liver, or an injection omitted."""
-    found, problem = choice.found, choice.problem
+    found, problem = choice.found if choice.robust is None else choice.robust.found, choice.problem
     checks = []
     if found.status == "not converged" or 0 < found.agreeing * 2 <= found.searches:
         checks.append(dosimetry.make_check("SJ562", value=float(found.agreeing), limit=float(found.searches)))

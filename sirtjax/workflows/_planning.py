@@ -14,6 +14,7 @@ from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._objective_results import objective_results
 from sirtjax.workflows._optimal import optimal_checks, optimal_result
+from sirtjax.workflows._optimal_robust import check_robust, robust_choice
 from sirtjax.workflows._outcome_record import outcome_result
 from sirtjax.workflows._prescribing import (
     case_objectives,
@@ -52,6 +53,7 @@ def plan_case(
     check_prescription(case)
     check_order(case)
     check_uncertainty(case)
+    check_robust(case)
     search_margin_mm(case)
     images, products = made_images(case, products=products, hooks=hooks)
     check_organs(case, images)
@@ -66,6 +68,9 @@ def plan_case(
     model = case_outcome_model(case, setting)
     doses = voi_doses(case, setting, unit_activity, unit_dose, remaining)
     best = optimise_case(case, setting, doses, objectives) if case.prescription.strategy == "optimal" else None
+    if best is not None and case.prescription.limit_probability is not None:
+        hooks.on_step("robust optimum")
+        best = robust_choice(case, mapped, setting, unit_activity, unit_dose, best)
     prescription = prescribe_case(case, setting, doses, objectives, optimum=best)
     if best is not None:
         checks = (*checks, *optimal_checks(best))
@@ -74,7 +79,7 @@ def plan_case(
     hooks.on_step("dose-volume histograms")
     result, maps = assemble(case, mapped, setting, deposit, objectives, checks=(*checks, *prescription.checks))
     injections = tuple(
-        injection_result(territory, lsf, prescription, optimum="" if best is None else best.problem.objective.label)
+        injection_result(territory, lsf, prescription, optimum="" if best is None else best.label)
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)
     )
     met = objective_results(prescription.outcomes)
@@ -92,5 +97,5 @@ def plan_case(
     result = replace(result, injections=injections, objectives=met, methods=methods)
     if case.uncertainty is not None:
         hooks.on_step("intervals")
-        result, maps = with_intervals(case, mapped, setting, deposit, result, maps)
+        result, maps = with_intervals(case, mapped, setting, deposit, result, maps, optimum=best)
     return result, maps, mapped

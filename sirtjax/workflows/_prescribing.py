@@ -97,7 +97,7 @@ def optimise_case(
 ) -> OptimalChoice:
     """Returns the optimal activities of a case; those of the strategy "upper" are a starting point."""
     changed = case.prescription.model_copy(
-        update={"strategy": "upper", "objective": None, "allocation": "proportional"}
+        update={"strategy": "upper", "objective": None, "limit_probability": None, "allocation": "proportional"}
     )
     upper = prescribe_case(case.model_copy(update={"prescription": changed}), setting, doses, objectives)
     return optimal_choice(case, doses, objectives, upper, case_outcome_model(case, setting))
@@ -157,6 +157,9 @@ def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEnt
     """Returns the residual and the choice between the bounds, as the report prints them."""
     table = case.prescription
     chosen = str(table.strategy) if table.objective is None else f"{table.strategy}: {table.objective}"
+    if table.limit_probability is not None:
+        kinds = f"{table.robust_limits or 'chance'}, {table.robust_objective or 'expected'} objective"
+        chosen += f", all limits kept with a probability of {100 * table.limit_probability:g} % ({kinds})"
     chosen = chosen if table.ntcp is None else f"{table.strategy}: NTCP {100 * table.ntcp:g} %"
     if table.strategy in dosimetry.OUTCOME_STRATEGIES and len(setting.injections) > 1:
         chosen += f", all activities in the proportions of the upper bounds (allocation {table.allocation})"

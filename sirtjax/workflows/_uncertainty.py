@@ -5,34 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-import jax
-
-from sirtjax import uncertainty
-from sirtjax.errors import ComputationError, ConfigError, InputError
+from sirtjax.errors import ConfigError, InputError
 from sirtjax.workflows._biology import Biology, biology_sets
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import SurfaceSourceTable, UncertaintyTable
 from sirtjax.workflows._contours import where_to_check
 from sirtjax.workflows._deposit import ActivityAndDose
-from sirtjax.workflows._partial_volume import recovered_dose
+from sirtjax.workflows._optimal import OptimalChoice
+from sirtjax.workflows._optimal_probability import plan_probability, probability_checks
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_activity import ActivityInputs, activity_rows
 from sirtjax.workflows._uncertainty_checks import uncertainty_checks
-from sirtjax.workflows._uncertainty_counts import counts_noise
 from sirtjax.workflows._uncertainty_eanm import eanm_intervals
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
-from sirtjax.workflows._uncertainty_registration import check_posterior, registration_spread
-from sirtjax.workflows._uncertainty_rows import corrected_voi, histogram_band, interval_rows, small_lesion_reason
-from sirtjax.workflows._uncertainty_sources import (
-    SIMULATED,
-    registration_table,
-    simulated_sources,
-    source_records,
-    stated_sources,
+from sirtjax.workflows._uncertainty_registration import check_posterior
+from sirtjax.workflows._uncertainty_rows import histogram_band, interval_rows, small_lesion_reason
+from sirtjax.workflows._uncertainty_simulation import (
+    NAMES,
+    CaseSources,
+    Simulated,
+    case_sources,
+    corrected_vois,
+    simulate,
 )
+from sirtjax.workflows._uncertainty_sources import registration_table, stated_sources
 
 UncertaintyChoice = Literal["fast", "full", "off"]
 # What `fast` and `full` compute; they state no source.
@@ -42,8 +41,6 @@ CHOICES: dict[UncertaintyChoice, dict[str, object]] = {
 }
 # Samples of each set of the budget by simulation.
 BUDGET_SAMPLES = 64
-# Simulations that are computed together: they multiply the memory.
-BATCH = 2
 
 
 def choose_uncertainty(case: Case, choice: UncertaintyChoice | None) -> Case:
@@ -104,6 +101,8 @@ def with_intervals(
     deposit: ActivityAndDose,
     result: Result,
     maps: ResultVolumes,
+    *,
+    optimum: OptimalChoice | None = None,
 ) -> tuple[Result, ResultVolumes]:
     """Returns a result with its intervals, their checks, and the contours that its doses depend on.
 
@@ -116,6 +115,7 @@ def with_intervals(
       deposit: activity and dose without correction.
       result: the plan or verification, with injections and objectives.
       maps: images on the dose grid.
+      optimum: optimal activities of the plan, whose probabilities are added; None otherwise.
 
     Raises:
       ConfigError: as `check_uncertainty`.
@@ -134,10 +134,17 @@ def with_intervals(
         biology,
         fwhm_mm=fwhm_mm,
     )
-    found = _intervals(case, products, setting, deposit, result, inputs, table, biology, fwhm_mm)
+    known = None if optimum is None or optimum.robust is None else optimum.robust.sources
+    found, simulated = _intervals(
+        case, products, setting, deposit, result, inputs, table, biology, fwhm_mm=fwhm_mm, sources=known
+    )
     where, shown = where_to_check(setting.mapped.geometry, inputs, found.sources)
     checks = (*result.checks, *uncertainty_checks(result, found))
-    result = replace(result, uncertainty=found, checks=checks, where_to_check=where)
+    best = result.optimal
+    if optimum is not None and best is not None and simulated is not None:
+        best = replace(best, probability=plan_probability(optimum, simulated))
+        checks = (*checks, *probability_checks(best, level=table.level))
+    result = replace(result, uncertainty=found, checks=checks, where_to_check=where, optimal=best)
     return result, replace(maps, contour_gy_per_mm=shown)
 
 
@@ -150,18 +157,14 @@ def _intervals(
     inputs: SimulationInputs,
     table: UncertaintyTable,
     biology: Biology | None,
+    *,
     fwhm_mm: float,
-) -> UncertaintyResult:
-    stated = stated_sources(case, table)
+    sources: CaseSources | None,
+) -> tuple[UncertaintyResult, Simulated | None]:
     alignment = None if result.partial_volume is None else result.partial_volume.alignment
-    message, spread, noise = "", None, None
-    try:
-        if table.method == "samples":
-            spread = registration_spread(case, products, setting, registration_table(stated))
-            noise = counts_noise(setting, stated, fwhm_mm=fwhm_mm)
-    except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
-        message = str(error)
-    records = source_records(stated, alignment, spread, noise)
+    if sources is None:
+        sources = case_sources(case, products, setting, table, alignment, fwhm_mm=fwhm_mm)
+    records = sources.records
     empty = UncertaintyResult(
         method="samples",
         level=table.level,
@@ -169,68 +172,39 @@ def _intervals(
         budget_samples=BUDGET_SAMPLES if table.budget == "sobol" else None,
         seed=table.seed,
         status="refused",
-        message=message,
+        message=sources.message,
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,
-        not_included=stated.not_included(),
+        not_included=sources.stated.not_included(),
     )
-    if message:
-        return empty
-    recovered = recovered_dose(case, products, setting, deposit)
-    voxel_ml, half_life_h = setting.mapped.geometry.voxel_volume_ml, setting.nuclide.half_life_h
-    corrected = {
-        voi.name: one
-        for voi in inputs.vois
-        if (one := corrected_voi(voi, recovered, inputs, biology, voxel_ml=voxel_ml, half_life_h=half_life_h))
-    }
+    if sources.message:
+        return empty, None
+    corrected = corrected_vois(case, products, setting, deposit, inputs, biology)
     if table.method == "eanm":
-        return eanm_intervals(empty, result, corrected)
-    sources = simulated_sources(
-        records,
-        spacing_mm=inputs.grid.spacing_mm,
-        direction=setting.mapped.geometry.direction,
-        lesions=inputs.data.lesions,
-        injections=len(inputs.lung_shunt_fraction),
-    )
-    counts = next((record for record in records if record.name == "counts"), None)
+        return eanm_intervals(empty, result, corrected), None
     try:
-        found = uncertainty.treatment_intervals(
-            inputs.image,
-            inputs.distance_mm,
-            inputs.lung_shunt_fraction,
-            inputs.data,
-            sources,
-            jax.random.key(table.seed),
-            noise_fwhm_mm=4.0 if counts is None or counts.correlation_mm is None else counts.correlation_mm,
-            noise_fraction=0.0 if counts is None else counts.sizes[0],
-            count=table.samples,
-            linear=True,
-            budget_count=empty.budget_samples,
-            batch_size=BATCH,
-            level=table.level,
-        )
+        found = simulate(setting, inputs, records, table, linear=True, budget_count=empty.budget_samples)
     except InputError as error:  # an interval that cannot be computed must not lose the plan
-        return replace(empty, message=str(error))
-    names = {simulated: name for name, simulated in SIMULATED.items()}
+        return replace(empty, message=str(error)), None
     bounds, activities = activity_rows(
         ActivityInputs(
             result=result,
             found=found,
             corrected=corrected,
             inputs=inputs,
-            names=names,
+            names=NAMES,
             sources=records,
             spill_gy=deposit.lung_spill_gy or 0.0,
             level=table.level,
         )
     )
     rows = {voi.name: voi for voi in result.vois}
-    return replace(
+    shown = replace(
         empty,
         status="intervals",
         spacing_mm=(inputs.grid.spacing_mm,) * 3,
-        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, names),
+        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, NAMES),
         bounds=bounds,
         activities=activities,
         histograms=tuple(
@@ -239,3 +213,4 @@ def _intervals(
             if voi.name in corrected and not small_lesion_reason(rows[voi.name])
         ),
     )
+    return shown, Simulated(found, corrected, inputs, deposit, setting.mapped.geometry.voxel_volume_ml)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
-from numpy.typing import NDArray
 from scipy import special
 
 from sirtjax import uncertainty
 from sirtjax.workflows._results import BoundResult, InjectionResult, ObjectiveResult, Result
-from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs
+from sirtjax.workflows._uncertainty_inputs import SimulationInputs
 from sirtjax.workflows._uncertainty_record import ActivityUncertainty, UncertaintySource
 from sirtjax.workflows._uncertainty_rows import CorrectedVoi, small_lesion_reason
-from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_spread, spread_of
+from sirtjax.workflows._uncertainty_simulation import dose_spread
+from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_spread
 
 # Sources of a known activity: everything between the calibrator and the patient.
 OF_AN_ACTIVITY = ("calibration", "residual")
@@ -120,23 +120,10 @@ def _metric(
     known: ActivityInputs, objective: ObjectiveResult, corrected: CorrectedVoi
 ) -> tuple[float | None, float, Spread]:
     """Value without and with correction of an objective's dose, and its spread."""
-    row = next(index for index, voi in enumerate(known.inputs.vois) if voi.name == objective.voi)
-    if objective.kind == "mean" or objective.volume_fraction is None:
-        spread = spread_of(known.found, lambda d: d.mean_gy[..., row], known.names)
-        return known.result.voi(objective.voi).mean_gy, corrected.mean_gy, spread
-    percent = 100.0 * objective.volume_fraction
-    after = int(np.clip(np.searchsorted(VOLUME_PERCENT, percent), 1, len(VOLUME_PERCENT) - 1))
-    low, high = VOLUME_PERCENT[after - 1], VOLUME_PERCENT[after]
-    part = float(np.clip((percent - low) / (high - low), 0.0, 1.0))
-
-    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        # A NaN of the other volume must not reach an exact one.
-        first, last = values[..., after - 1], values[..., after]
-        found: NDArray[np.float64] = last if part == 1.0 else first if part == 0.0 else first + part * (last - first)
-        return found
-
-    spread = spread_of(known.found, lambda d: between(np.asarray(d.d_gy, np.float64)[..., row, :]), known.names)
-    return objective.value_gy, float(between(np.asarray(corrected.d_gy))), spread
+    fraction = None if objective.kind == "mean" else objective.volume_fraction
+    centre, spread = dose_spread(known.found, known.inputs, corrected, objective.voi, fraction)
+    value = known.result.voi(objective.voi).mean_gy if fraction is None else objective.value_gy
+    return value, centre, spread
 
 
 def inverse_spread(spread: Spread) -> Spread:

@@ -1,0 +1,212 @@
+"""Simulated measurements of a case: its sources, its corrected doses, and the samples of their ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import uncertainty
+from sirtjax.errors import ComputationError, InputError
+from sirtjax.workflows._biology import Biology
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_uncertainty import UncertaintyTable
+from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._partial_volume import recovered_dose
+from sirtjax.workflows._partial_volume_record import ActivityAlignment
+from sirtjax.workflows._products import AllStepResults
+from sirtjax.workflows._setting import DosimetryContext
+from sirtjax.workflows._uncertainty_counts import counts_noise
+from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs
+from sirtjax.workflows._uncertainty_record import UncertaintySource
+from sirtjax.workflows._uncertainty_registration import registration_spread
+from sirtjax.workflows._uncertainty_rows import CorrectedVoi, corrected_voi
+from sirtjax.workflows._uncertainty_sources import (
+    SIMULATED,
+    StatedSources,
+    registration_table,
+    simulated_sources,
+    source_records,
+    stated_sources,
+)
+from sirtjax.workflows._uncertainty_spread import Spread, spread_of
+
+# Simulations that are computed together: they multiply the memory.
+BATCH = 2
+# Name in the case of each simulated source.
+NAMES = {simulated: name for name, simulated in SIMULATED.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSources:
+    """The sources of a case with their sizes; they do not depend on the activities.
+
+    Attributes:
+      stated: sources of the case and its preset.
+      records: sources as they are used.
+      message: why a size cannot be computed; empty otherwise.
+    """
+
+    stated: StatedSources
+    records: tuple[UncertaintySource, ...]
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """The simulations of a case at given activities.
+
+    Attributes:
+      found: simulations.
+      corrected: corrected metrics by VOI, at the same activities.
+      inputs: input of the simulations.
+      deposit: activity and dose without correction.
+      voxel_ml: volume of a voxel of the dose grid.
+    """
+
+    found: uncertainty.TreatmentIntervals
+    corrected: Mapping[str, CorrectedVoi]
+    inputs: SimulationInputs
+    deposit: ActivityAndDose
+    voxel_ml: float
+
+
+def case_sources(
+    case: Case,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    table: UncertaintyTable,
+    alignment: ActivityAlignment | None,
+    *,
+    fwhm_mm: float,
+) -> CaseSources:
+    """Returns the sources of a case, with the posterior of its registration and the noise of its image.
+
+    Args:
+      case: the case.
+      products: results of the steps.
+      setting: constants, territories and VOIs of the case.
+      table: sources of the case.
+      alignment: proposed translation of the activity image; None if the case asks for none.
+      fwhm_mm: resolution of the activity image.
+    """
+    stated = stated_sources(case, table)
+    message, spread, noise = "", None, None
+    try:
+        if table.method == "samples":
+            spread = registration_spread(case, products, setting, registration_table(stated))
+            noise = counts_noise(setting, stated, fwhm_mm=fwhm_mm)
+    except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
+        message = str(error)
+    return CaseSources(stated, source_records(stated, alignment, spread, noise), message)
+
+
+def corrected_vois(
+    case: Case,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
+    inputs: SimulationInputs,
+    biology: Biology | None,
+) -> dict[str, CorrectedVoi]:
+    """Returns the corrected metrics of each simulated VOI that has a voxel.
+
+    Args:
+      case: the case.
+      products: results of the steps, with the activity image.
+      setting: constants, territories and VOIs of the case.
+      deposit: activity and dose without correction.
+      inputs: input of the simulations.
+      biology: parameter sets of the case, or None.
+    """
+    recovered = recovered_dose(case, products, setting, deposit)
+    voxel_ml, half_life_h = setting.mapped.geometry.voxel_volume_ml, setting.nuclide.half_life_h
+    return {
+        voi.name: one
+        for voi in inputs.vois
+        if (one := corrected_voi(voi, recovered, inputs, biology, voxel_ml=voxel_ml, half_life_h=half_life_h))
+    }
+
+
+def simulate(
+    setting: DosimetryContext,
+    inputs: SimulationInputs,
+    records: tuple[UncertaintySource, ...],
+    table: UncertaintyTable,
+    *,
+    linear: bool,
+    budget_count: int | None,
+) -> uncertainty.TreatmentIntervals:
+    """Returns the simulations of a case.
+
+    Args:
+      setting: constants, territories and VOIs of the case.
+      inputs: input of the simulations.
+      records: sources as they are used.
+      table: number of simulations, seed and level.
+      linear: whether to propagate linearly as well.
+      budget_count: samples of each set of the budget; None omits it.
+
+    Raises:
+      InputError: an input has no interval.
+    """
+    sources = simulated_sources(
+        records,
+        spacing_mm=inputs.grid.spacing_mm,
+        direction=setting.mapped.geometry.direction,
+        lesions=inputs.data.lesions,
+        injections=len(inputs.lung_shunt_fraction),
+    )
+    counts = next((record for record in records if record.name == "counts"), None)
+    return uncertainty.treatment_intervals(
+        inputs.image,
+        inputs.distance_mm,
+        inputs.lung_shunt_fraction,
+        inputs.data,
+        sources,
+        jax.random.key(table.seed),
+        noise_fwhm_mm=4.0 if counts is None or counts.correlation_mm is None else counts.correlation_mm,
+        noise_fraction=0.0 if counts is None else counts.sizes[0],
+        count=table.samples,
+        linear=linear,
+        budget_count=budget_count,
+        batch_size=BATCH,
+        level=table.level,
+    )
+
+
+def dose_spread(
+    found: uncertainty.TreatmentIntervals,
+    inputs: SimulationInputs,
+    corrected: CorrectedVoi,
+    voi: str,
+    volume_fraction: float | None,
+) -> tuple[float, Spread]:
+    """Returns the corrected mean dose or D_x of a VOI, and its spread.
+
+    Args:
+      found: simulations.
+      inputs: input of the simulations.
+      corrected: corrected metrics of the VOI.
+      voi: name of the VOI.
+      volume_fraction: x of D_x; None for the mean dose.
+    """
+    row = next(index for index, one in enumerate(inputs.vois) if one.name == voi)
+    if volume_fraction is None:
+        return corrected.mean_gy, spread_of(found, lambda d: d.mean_gy[..., row], NAMES)
+    percent = 100.0 * volume_fraction
+    after = int(np.clip(np.searchsorted(VOLUME_PERCENT, percent), 1, len(VOLUME_PERCENT) - 1))
+    low, high = VOLUME_PERCENT[after - 1], VOLUME_PERCENT[after]
+    part = float(np.clip((percent - low) / (high - low), 0.0, 1.0))
+
+    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # A NaN of the other volume must not reach an exact one.
+        first, last = values[..., after - 1], values[..., after]
+        mixed: NDArray[np.float64] = last if part == 1.0 else first if part == 0.0 else first + part * (last - first)
+        return mixed
+
+    spread = spread_of(found, lambda d: between(np.asarray(d.d_gy, np.float64)[..., row, :]), NAMES)
+    return float(between(np.asarray(corrected.d_gy))), spread

@@ -1,0 +1,168 @@
+"""Robust optima of a plan: what a case must state, and the probability by hand from the simulations of the plan."""
+
+import json
+from importlib import resources
+
+import analytic_case as case
+import jsonschema
+import numpy as np
+import pytest
+import uncertain_case as stated
+
+from sirtjax.errors import ConfigError
+from sirtjax.reports import report_html
+from sirtjax.workflows import (
+    ChoiceProbability,
+    OptimalResult,
+    ProbabilityResult,
+    choose_uncertainty,
+    load_case,
+    plan_case,
+    result_to_json,
+)
+from sirtjax.workflows import _uncertainty as intervals
+from sirtjax.workflows._optimal_probability import probability_checks
+
+SCHEMA = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
+ROBUST = {"strategy": "optimal", "objective": "mean", "limit_probability": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("prescription", "message"),
+    [
+        ({"strategy": "upper", "limit_probability": 0.9}, "`limit_probability` is allowed only with strategy"),
+        (
+            {"strategy": "optimal", "objective": "mean", "robust_limits": "chance"},
+            "are allowed only with `limit_probability`",
+        ),
+        (
+            {"strategy": "optimal", "objective": "mean", "robust_objective": "expected"},
+            "are allowed only with `limit_probability`",
+        ),
+        (ROBUST | {"limit_probability": 0.4}, "greater than or equal to 0.5"),
+        (ROBUST | {"limit_probability": 1.0}, "less than 1"),
+        (ROBUST | {"limit_probability": 90}, "less than 1"),
+        (ROBUST | {"robust_limits": "mean"}, "robust_limits"),
+        (ROBUST | {"robust_objective": "best"}, "robust_objective"),
+    ],
+)
+def test_what_a_case_cannot_state(patient, prescription, message):
+    with pytest.raises(ConfigError, match=message):
+        load_case(case.write_case(patient, prescription=prescription, uncertainty=stated.SOURCES, **stated.TABLES))
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "choice", "probability", "message"),
+    [
+        (None, None, 0.9, r'0\.9 requires \[uncertainty\] with method = "samples"'),
+        (stated.SOURCES, "off", 0.9, "do not use --uncertainty off"),
+        (stated.SOURCES | {"method": "eanm"}, None, 0.9, r'requires \[uncertainty\] with method = "samples"'),
+        (stated.SOURCES, None, 0.99, "64 samples are too few; use uncertainty.samples = 128"),
+        (stated.SOURCES | {"samples": 256}, "fast", 0.99, "64 samples are too few; use uncertainty.samples = 128"),
+        (stated.SOURCES, None, 0.9995, "64 samples are too few; state a smaller probability"),
+    ],
+)
+def test_a_robust_plan_without_samples_is_refused(patient, uncertainty, choice, probability, message):
+    tables = stated.TABLES if uncertainty is None else stated.TABLES | {"uncertainty": uncertainty}
+    path = case.write_case(patient, prescription=ROBUST | {"limit_probability": probability}, **tables)
+    with pytest.raises(ConfigError, match=message) as error:
+        plan_case(choose_uncertainty(load_case(path), choice))
+    assert "\n" not in str(error.value)
+
+
+def shown(kept, *, robust=None):
+    """An optimal result with a probability that all limits are kept."""
+    choices = (ChoiceProbability("robust" if robust else "optimum", kept, None),)
+    probability = ProbabilityResult(64, "", 500.0, choices, (), (0.0, 500.0), (1.0, kept), ())
+    numbers = dict.fromkeys(("value", "upper_value", "liver_gy", "upper_liver_gy", "use"), 1.0)
+    return OptimalResult(
+        objective="mean",
+        label="mean",
+        unit="Gy",
+        status="optimal",
+        method="linear program",
+        searches=0,
+        agreeing=0,
+        injections=(),
+        limits=(),
+        front_liver_gy=(),
+        front_value=(),
+        robust=robust,
+        probability=probability,
+        **numbers,
+    )
+
+
+def test_an_optimum_that_keeps_its_limits_by_chance_is_reported():
+    (check,) = probability_checks(shown(0.52), level=0.9)
+    assert (check.code, check.value, check.limit) == ("SJ563", 0.52, pytest.approx(0.95))
+    assert "52 %" in check.message
+    assert probability_checks(shown(0.96), level=0.9) == ()
+
+
+@pytest.fixture(scope="module")
+def robust_plan(tmp_path_factory):
+    """A robust plan, its images, and the logarithms of estimate over truth of its intervals."""
+    folder = tmp_path_factory.mktemp("robust")
+    stated.write_patient(folder)
+    path = case.write_case(folder, prescription=ROBUST, uncertainty=stated.SOURCES, **stated.TABLES)
+    kept = []
+    simulate = intervals.simulate
+
+    def keeping(setting, inputs, *args, **more):
+        found = simulate(setting, inputs, *args, **more)
+        kept.append((found, inputs))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "simulate", keeping)
+        result, maps, _ = plan_case(load_case(path))
+    return result, maps, kept[-1]
+
+
+@pytest.mark.slow
+def test_the_probability_is_that_of_the_corrected_doses_in_the_samples(robust_plan):
+    result, _, (found, inputs) = robust_plan
+    names = [voi.name for voi in inputs.vois]
+    met, checked = np.ones(result.uncertainty.samples, bool), 0
+    for row in result.objectives:
+        if row.direction == "at least" or row.purpose != "bound":
+            continue
+        if row.voi == "lungs":
+            parts = np.asarray(found.estimate.lung_gy, np.float64)
+            ratio = np.exp(-np.asarray(found.log_ratios.lung_gy, np.float64)) @ (parts / parts.sum())
+            true = result.lung_shunt_dose_gy * ratio
+        else:
+            logs = np.asarray(found.log_ratios.mean_gy, np.float64)[:, names.index(row.voi)]
+            true = result.uncertainty.row(row.voi, "mean").corrected * np.exp(-logs)
+        met &= true <= row.dose_gy
+        checked += 1
+    assert checked >= 3
+    chosen = result.optimal.probability.choices[0]
+    assert chosen.choice == "robust"
+    assert chosen.limits_met == pytest.approx(met.mean(), abs=1 / len(met) + 1e-9)
+    assert chosen.limits_met >= 0.9
+
+
+@pytest.mark.slow
+def test_the_robust_optimum_is_prescribed(robust_plan):
+    result, maps, _ = robust_plan
+    best = result.optimal
+    robust = best.robust
+    assert [row.activity_mbq for row in result.injections] == pytest.approx(robust.activity_mbq)
+    assert sum(robust.activity_mbq) < sum(row.activity_mbq for row in best.injections)
+    assert robust.nominal_value <= best.value
+    assert all(row.met for row in result.objectives if row.direction == "at most")
+    by_name = {one.choice: one for one in best.probability.choices}
+    assert by_name["robust"].limits_met > by_name["optimum"].limits_met
+    assert best.probability.chosen_mbq == pytest.approx(sum(robust.activity_mbq))
+    # The curve at the prescribed activity, and its ends.
+    curve = np.interp(best.probability.chosen_mbq, best.probability.activity_mbq, best.probability.limits_met)
+    assert curve == pytest.approx(by_name["robust"].limits_met, abs=0.05)
+    assert best.probability.limits_met[0] == 1.0 and best.probability.limits_met[-1] < 0.1
+    assert not any(check.code == "SJ563" for check in result.checks)
+    assert all("90 %" in row.limiting_objective for row in result.injections)
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(result_to_json(result), allow_nan=False)))
+    page = report_html(result, maps)
+    for text in ("robust optimum (prescribed)", "The case requires 90 %", "limits kept", "targets met"):
+        assert text in page
