@@ -141,13 +141,17 @@ def _moved(layout: Layout, elements: int) -> Layout:
 def _index(base: np.ndarray, shared: np.ndarray, other: np.ndarray) -> Float[np.ndarray, " m"]:
     """Index of the source that `base` and `shared` have in common; `other` has no source in common with `base`."""
     by_chance = _correlation(base, other)
-    found: np.ndarray = (_correlation(base, shared) - by_chance) / (1.0 - by_chance)
-    return found
+    return _ratio(_correlation(base, shared) - by_chance, 1.0 - by_chance)
 
 
 def _correlation(base: np.ndarray, shared: np.ndarray) -> Float[np.ndarray, " m"]:
     # Mean and variance from both sets: this estimator has the least variance of its kind.
     mean = 0.5 * (base + shared).mean(axis=0)
     variance = 0.5 * (base**2 + shared**2).mean(axis=0) - mean**2
-    found: np.ndarray = ((base * shared).mean(axis=0) - mean**2) / variance
+    return _ratio((base * shared).mean(axis=0) - mean**2, variance)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> Float[np.ndarray, " m"]:
+    """NaN where the whole is 0: an output that varies in few samples can be constant in the others."""
+    found: np.ndarray = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole != 0)
     return found

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from sirtjax.errors import InputError
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array
-from sirtjax.uncertainty._function import Arguments
+from sirtjax.uncertainty._function import Arguments, map_first
 from sirtjax.uncertainty._metric_slope import MetricSlope, dose_at_volume_slope, mean_slope
 
 # A pure function of (m, i, j, k) signed distances and further arguments. Returns an (i, j, k) dose and the (v, i, j, k)
@@ -151,20 +151,28 @@ def contour_sensitivity(
                 f"metrics: VOI {one.voi} and contour {one.contour}, but there are {vois} and {len(distance)}"
             )
     fractions = np.array([np.nan if m.volume_fraction is None else m.volume_fraction for m in metrics], np.float32)
+    # A metric that is named repeatedly, such as one that pads the list, is computed once.
+    once = list(dict.fromkeys(metrics))
+    rows = np.array([metrics.index(one) for one in once] + [0] * (len(metrics) - len(once)))
     found = _derivatives(
         estimate,
         distance,
         spacing,
         weights,
-        np.array([m.voi for m in metrics], np.int32),
-        np.array([m.contour for m in metrics], np.int32),
-        fractions,
+        np.array([m.voi for m in metrics], np.int32)[rows],
+        np.array([m.contour for m in metrics], np.int32)[rows],
+        fractions[rows],
+        np.int32(len(once)),
         np.float32(patch_mm2),
         args,
     )
+    place = [once.index(one) for one in metrics]
     value, whole, patch, surface, displaced = (np.asarray(part) for part in found)
-    area, part, from_gy = np.array([_half(p, s) for p, s in zip(patch, surface, strict=True)]).T
-    return ContourSensitivity(value, whole, patch, area, part, from_gy, displaced, patch_mm2)
+    half = np.array([_half(p, s) for p, s in zip(patch[: len(once)], surface[: len(once)], strict=True)])[place]
+    area, part, from_gy = half.T
+    return ContourSensitivity(
+        value[place], whole[place], patch[place], area, part, from_gy, displaced[place], patch_mm2
+    )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -176,6 +184,7 @@ def _derivatives(
     vois: jax.Array,
     contours: jax.Array,
     fractions: jax.Array,
+    count: jax.Array,
     patch_mm2: jax.Array,
     args: Arguments,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -200,7 +209,7 @@ def _derivatives(
             displaced = jnp.einsum("mijk,amijk,qijk->qa", outward, normals, regions)
             return jnp.asarray(slope.value_gy), outward[contour], jnp.sum(outward, axis=(1, 2, 3)), surface, displaced
 
-        found: tuple[jax.Array, ...] = jax.lax.map(one, (vois, contours, fractions))
+        found: tuple[jax.Array, ...] = map_first(one, (vois, contours, fractions), count)
         return found
 
     value, outward, whole, surface, displaced = (jnp.mean(part, axis=0) for part in jax.lax.map(at, POSITIONS))
@@ -213,7 +222,7 @@ def _derivatives(
         usable = smooth_area > NO_SURFACE * jnp.max(smooth_area)
         return jnp.where(usable, smooth / jnp.where(usable, smooth_area, 1.0), 0.0) * patch_mm2
 
-    return value, whole, jax.lax.map(patch, (outward, surface, contours)), surface, displaced
+    return value, whole, map_first(patch, (outward, surface, contours), count), surface, displaced
 
 
 def _metric(dose_gy: jax.Array, weight: jax.Array, fraction: jax.Array) -> MetricSlope:

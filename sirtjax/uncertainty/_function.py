@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float, PyTree, Real
+from jaxtyping import Float, Integer, PyTree, Real
 
 from sirtjax.typing import Array
 from sirtjax.uncertainty._sources import Distribution, Source, source_value
@@ -53,3 +54,22 @@ def evaluate(
         for name, first, last, shape, distribution in layout
     }
     return ravel_pytree(pipeline(values, *args))[0]
+
+
+def map_first(function: Callable[..., Outputs], rows: Outputs, count: Integer[Array, ""]) -> Outputs:
+    """Returns the function of the first rows, one after the other, and zeros for the others.
+
+    Args:
+      function: pure function of one row.
+      rows: arrays in any structure with the rows as leading axis.
+      count: number of rows to compute; it may be traced.
+    """
+    one = jax.eval_shape(function, jax.tree.map(lambda x: x[0], rows))
+    number = jax.tree.leaves(rows)[0].shape[0]
+    empty = jax.tree.map(lambda x: jnp.zeros((number, *x.shape), x.dtype), one)
+
+    def add(index: jax.Array, found: Outputs) -> Outputs:
+        new = function(jax.tree.map(lambda x: x[index], rows))
+        return jax.tree.map(lambda every, x: every.at[index].set(x), found, new)
+
+    return jax.lax.fori_loop(0, count, add, empty)

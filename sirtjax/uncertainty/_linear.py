@@ -11,7 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from sirtjax.uncertainty._function import Arguments, Layout, Numbers, Pipeline, evaluate, layout_of, numbers_of
+from sirtjax.uncertainty._function import (
+    Arguments,
+    Layout,
+    Numbers,
+    Pipeline,
+    evaluate,
+    layout_of,
+    map_first,
+    numbers_of,
+)
 from sirtjax.uncertainty._sources import Source, check_sources
 
 # Sources with at most this many elements get their exact second derivatives; larger ones random directions.
@@ -158,10 +167,5 @@ def _rows(
 ) -> Float[jax.Array, "count m"]:
     """The function at each wanted point, one after the other; rows of 0 elsewhere."""
     order = jnp.argsort(~wanted, stable=True)
-
-    def add(number: jax.Array, found: jax.Array) -> jax.Array:
-        row = order[number]
-        return found.at[row].set(function(points[row]))
-
-    filled: jax.Array = jax.lax.fori_loop(0, jnp.sum(wanted), add, jnp.zeros((len(points), size), points.dtype))
-    return filled
+    found = map_first(function, points[order], jnp.sum(wanted))
+    return jnp.zeros((len(points), size), points.dtype).at[order].set(found)

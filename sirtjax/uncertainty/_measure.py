@@ -133,6 +133,7 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
         boundary_mm=errors["boundary_mm"],
         lesion_shift_mm=errors["lesion_shift_mm"],
         territory_mm=errors["territory_mm"],
+        nodes=data.lattice_nodes,
     )
     regions = regions_of(contours, data.spacing_mm, lesions=data.lesions)
     shares = territory_shares(contours, data.spacing_mm, lesions=data.lesions)

@@ -84,7 +84,9 @@ def second_difference(values: Float[Array, "..."], axis: int) -> Float[jax.Array
     return found
 
 
-def boundary_field(lattice: Float[Array, "m a b c"], shape: tuple[int, ...]) -> Float[jax.Array, "m i j k"]:
+def boundary_field(
+    lattice: Float[Array, "m a b c"], shape: tuple[int, ...], *, nodes: Float[Array, "3"] | None = None
+) -> Float[jax.Array, "m i j k"]:
     """Interpolates displacements on a coarse lattice to the grid, with the same variance everywhere.
 
     Linear interpolation between independent numbers has less variance between the nodes. Each weight is therefore
@@ -93,19 +95,16 @@ def boundary_field(lattice: Float[Array, "m a b c"], shape: tuple[int, ...]) -> 
     Args:
       lattice: (m, a, b, c) independent displacements; the outermost nodes are at the faces of the grid.
       shape: (3,) shape of the grid.
+      nodes: (3,) number of nodes along each axis that are used; those beyond are padding. None uses all of them.
     """
     found: jax.Array = jnp.asarray(lattice)
+    used = np.asarray(found.shape[1:]) if nodes is None else jnp.asarray(nodes)
     for axis, size in enumerate(shape):
-        weights = _weights(found.shape[axis + 1], size)
+        position = (np.arange(size) / max(size - 1, 1))[:, None].astype(np.float32) * (used[axis] - 1.0)
+        hat = jnp.maximum(0.0, 1.0 - jnp.abs(position - np.arange(found.shape[axis + 1])[None]))
+        weights = hat / jnp.sqrt(jnp.sum(hat**2, axis=1, keepdims=True))
         found = jnp.moveaxis(jnp.tensordot(found, weights, axes=((axis + 1,), (1,))), -1, axis + 1)
     return found
-
-
-def _weights(nodes: int, size: int) -> np.ndarray:
-    position = np.linspace(0.0, nodes - 1.0, size)[:, None]
-    hat = np.maximum(0.0, 1.0 - np.abs(position - np.arange(nodes)))
-    unit: np.ndarray = hat / np.sqrt((hat**2).sum(axis=1, keepdims=True))
-    return unit.astype(np.float32)
 
 
 def displaced_distances(
@@ -115,6 +114,7 @@ def displaced_distances(
     boundary_mm: Float[Array, "b a b_ c"],
     lesion_shift_mm: Float[Array, "n 3"],
     territory_mm: Float[Array, "3 d e f"],
+    nodes: Float[Array, "2 3"] | None = None,
 ) -> Float[jax.Array, "m i j k"]:
     """Displaces the contours of lesions and liver and the dividing surfaces of territories.
 
@@ -128,7 +128,9 @@ def displaced_distances(
       boundary_mm: (n + 1, a, b, c) outward displacement of the lesions and the liver on a lattice.
       lesion_shift_mm: (n, 3) translation of each lesion.
       territory_mm: (3, d, e, f) displacement of the dividing surfaces on a lattice.
+      nodes: (2, 3) number of nodes of both lattices that are used, as in `boundary_field`.
     """
+    of_contours, of_surfaces = (None, None) if nodes is None else (nodes[0], nodes[1])
     distance = jnp.asarray(distance_mm)
     spacing, count = jnp.asarray(spacing_mm), lesion_shift_mm.shape[0]
     shape = distance.shape[1:]
@@ -138,12 +140,12 @@ def displaced_distances(
 
     def displaced(one: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
         outline, deepest, lattice, step = one
-        outward = boundary_field(lattice[None], shape)[0]
+        outward = boundary_field(lattice[None], shape, nodes=of_contours)[0]
         return _moved(outline - jnp.where(outward < 0.0, deepest * jnp.tanh(outward / deepest), outward), step)
 
     # One after the other: XLA would otherwise repeat these steps in all that follow, and take minutes to compile.
     outlines = jax.lax.map(displaced, (outlines, limit, jnp.asarray(boundary_mm), steps))
-    field = boundary_field(territory_mm, shape)
+    field = boundary_field(territory_mm, shape, nodes=of_surfaces)
 
     def divided(one: jax.Array) -> jax.Array:
         moved: jax.Array = one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True))

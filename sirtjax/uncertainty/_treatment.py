@@ -41,6 +41,8 @@ class TreatmentData:
       threshold_gy: (v,) dose of the volume V of each VOI.
       bed_per_gy: (v,) factor of the squared dose in the BED, 1/Gy; 0 gives the dose.
       normal_of: (n,) index of the VOI of normal tissue to which T/N of each lesion refers.
+      lattice_nodes: (2, 3) number of nodes that the displacements of contours and of dividing surfaces use, on lattices
+        of a fixed shape; None uses all of them.
     """
 
     spacing_mm: Float[Array, "3"]
@@ -59,6 +61,7 @@ class TreatmentData:
     threshold_gy: Float[Array, " v"]
     bed_per_gy: Float[Array, " v"]
     normal_of: Integer[Array, " n"]
+    lattice_nodes: Float[Array, "2 3"] | None = None
 
     @property
     def lesions(self) -> int:

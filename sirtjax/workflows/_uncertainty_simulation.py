@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ from sirtjax.workflows._uncertainty_rows import CorrectedVoi, corrected_voi
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
     StatedSources,
+    lattice_nodes,
     registration_table,
     simulated_sources,
     source_records,
@@ -165,7 +166,7 @@ def simulate(
         inputs.image,
         inputs.distance_mm,
         inputs.lung_shunt_fraction,
-        inputs.data,
+        replace(inputs.data, lattice_nodes=lattice_nodes(records, inputs.grid.spacing_mm)),
         sources,
         jax.random.key(table.seed),
         noise_fwhm_mm=4.0 if counts is None or counts.correlation_mm is None else counts.correlation_mm,

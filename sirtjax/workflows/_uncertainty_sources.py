@@ -28,6 +28,9 @@ from sirtjax.workflows._uncertainty_record import UncertaintySource
 from sirtjax.workflows._uncertainty_registration import RegistrationSpread, posterior_method
 
 FOLDER = "uncertainty"
+# The lattices of displacements have places for voxels of up to this size (a box of 300 x 240 x 280 mm), so that livers
+# of other sizes share a program.
+LATTICE_MM = 5.0
 # Names of the sources in a case, and of the same sources in the simulations.
 SIMULATED = {
     "counts": "noise",
@@ -216,14 +219,15 @@ def simulated_sources(
       injections: number of injections, with padding.
     """
     by_name = {record.name: record for record in records}
+    largest_mm = max(spacing_mm, LATTICE_MM)
     shapes = {
         "counts": ENGINE_SHAPE,
         "residual": (injections,),
         "lung_shunt": (injections,),
         "registration": (3,),
         "lesion_shift": (lesions, 3),
-        "contours": (lesions + 1, *_lattice(by_name.get("contours"), spacing_mm)),
-        "territories": (3, *_lattice(by_name.get("territories"), spacing_mm)),
+        "contours": (lesions + 1, *_nodes(by_name.get("contours"), largest_mm)),
+        "territories": (3, *_nodes(by_name.get("territories"), largest_mm)),
     }
     found = []
     for name, simulated in SIMULATED.items():
@@ -253,8 +257,19 @@ def simulated_sources(
 _ABOUT_ZERO = ("counts", "registration", "lesion_shift", "contours", "territories")
 
 
-def _lattice(record: UncertaintySource | None, spacing_mm: float) -> tuple[int, int, int]:
-    """Nodes along each axis, a correlation length apart."""
+def lattice_nodes(records: tuple[UncertaintySource, ...], spacing_mm: float) -> Float[np.ndarray, "2 3"]:
+    """Returns the nodes along each axis, a correlation length apart, for contours and dividing surfaces.
+
+    Args:
+      records: sources of the case.
+      spacing_mm: voxel size of the simulations.
+    """
+    by_name = {record.name: record for record in records}
+    found = [_nodes(by_name.get(name), spacing_mm) for name in ("contours", "territories")]
+    return np.asarray(found, np.float32)
+
+
+def _nodes(record: UncertaintySource | None, spacing_mm: float) -> tuple[int, int, int]:
     if record is None or record.correlation_mm is None:
         return (2, 2, 2)
     i, j, k = (max(2, round(n * spacing_mm / record.correlation_mm) + 1) for n in ENGINE_SHAPE)

@@ -15,6 +15,7 @@ from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._uncertainty_counts import counts_noise
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
+    lattice_nodes,
     simulated_sources,
     source_records,
     stated_sources,
@@ -144,9 +145,12 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     assert set(by_name) == set(SIMULATED.values())
     assert by_name["shift_mm"].size.tolist() == [3.0, 1.0, 2.0]
     assert by_name["calibration"].distribution == "lognormal" and by_name["calibration"].size == pytest.approx(0.05)
-    # 60, 48 and 56 voxels of 4 mm with nodes 20 mm apart.
-    assert by_name["boundary_mm"].centre.shape == (3, 13, 11, 12)
-    assert by_name["territory_mm"].centre.shape == (3, 7, 6, 7)
+    # 60, 48 and 56 voxels of 4 mm with nodes 20 and 40 mm apart, in places for voxels of up to 5 mm.
+    assert by_name["boundary_mm"].centre.shape == (3, 16, 13, 15)
+    assert by_name["territory_mm"].centre.shape == (3, 9, 7, 8)
+    assert lattice_nodes(records, 4.0).tolist() == [[13, 11, 12], [7, 6, 7]]
+    larger = simulated_sources(records, spacing_mm=4.75, direction=direction, lesions=2, injections=2)
+    assert [np.shape(one.centre) for one in larger] == [np.shape(one.centre) for one in sources]
     assert (by_name["noise"].size == 1.0).all() and (by_name["lung_mass"].size == 0.0).all()
     assert (by_name["lesion_shift_mm"].size == 0.0).all() and by_name["residual"].centre.tolist() == [1.0, 1.0]
 
