@@ -16,6 +16,8 @@ PROBABILITY_CAPTION = (
     "proportions. Vertical line: the prescribed activity."
 )
 LIMITS_INK, TARGETS_INK, CHOSEN_INK = "#9a3412", "#1d4ed8", "#111827"
+# Activities that differ by less than this fraction are printed as the same.
+SAME = 1e-3
 OTHERS = {"optimum": "the optimum without uncertainty", "upper": "the upper bound"}
 
 
@@ -40,6 +42,9 @@ def probability_sentences(found: OptimalResult) -> list[str]:
         kind = "" if found.robust.robust_limits == "chance" else ", as the mean over the worst samples"
         compared = " and ".join(f"{_percent(one.limits_met)} with {OTHERS[one.choice]}" for one in others)
         text += f" The case requires {_percent(found.robust.limit_probability)}{kind}. For comparison: {compared}."
+        pairs = zip(found.robust.activity_mbq, (one.activity_mbq for one in found.injections), strict=True)
+        if all(abs(robust - plain) <= SAME * max(plain, 1.0) for robust, plain in pairs):
+            text += " The limits by the doses as computed decide: without uncertainty the activities are the same."
     else:
         text += " The optimum is at a limit by the doses as computed, and true doses can be higher."
     if prescribed.targets_met is not None:

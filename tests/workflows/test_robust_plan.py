@@ -1,5 +1,6 @@
 """Robust optima of a plan: what a case must state, and the probability by hand from the simulations of the plan."""
 
+import dataclasses
 import json
 from importlib import resources
 
@@ -11,10 +12,13 @@ import uncertain_case as stated
 
 from sirtjax.errors import ConfigError
 from sirtjax.reports import report_html
+from sirtjax.reports._probability_curve import probability_sentences
 from sirtjax.workflows import (
     ChoiceProbability,
+    OptimalInjection,
     OptimalResult,
     ProbabilityResult,
+    RobustResult,
     choose_uncertainty,
     load_case,
     plan_case,
@@ -98,6 +102,31 @@ def test_an_optimum_that_keeps_its_limits_by_chance_is_reported():
     assert (check.code, check.value, check.limit) == ("SJ563", 0.52, pytest.approx(0.95))
     assert "52 %" in check.message
     assert probability_checks(shown(0.96), level=0.9) == ()
+
+
+@pytest.mark.parametrize(("activity_mbq", "same"), [(500.0, True), (460.0, False)])
+def test_a_robust_plan_that_the_limits_as_computed_decide_is_named(activity_mbq, same):
+    robust = RobustResult(
+        limit_probability=0.9,
+        robust_limits="chance",
+        robust_objective="expected",
+        status="local optimum",
+        searches=6,
+        agreeing=6,
+        value=1.0,
+        nominal_value=1.0,
+        liver_gy=1.0,
+        activity_mbq=(activity_mbq,),
+        limits=(),
+    )
+    found = shown(0.97, robust=robust)
+    injection = OptimalInjection("all", 500.0, 500.0, 1.0, 1.0)
+    (text,) = probability_sentences(dataclasses.replace(found, injections=(injection,)))
+    assert "with a probability of 97 %" in text and "The case requires 90 %." in text
+    assert ("The limits by the doses as computed decide" in text) == same
+    assert probability_checks(found, level=0.9) == ()
+    (check,) = probability_checks(shown(0.85, robust=robust), level=0.9)
+    assert (check.value, check.limit) == (0.85, 0.9)
 
 
 @pytest.fixture(scope="module")
