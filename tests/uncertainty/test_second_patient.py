@@ -78,6 +78,8 @@ def patient(lesions, spacing_mm, liver_mm, nodes):
         lung_gy_per_mbq=np.float32(0.05),
         octant=np.ones((1, 1, 1), np.float32),
         octant_slope=np.zeros((1, 1, 1), np.float32),
+        shell_mm=np.zeros(1, np.float32),
+        shell_part=np.ones(1, np.float32),
         members=members,
         near=near,
         fractions=np.array([0.3, 0.7], np.float32),
