@@ -84,6 +84,8 @@ def simulated(logs, activity_mbq, *, spill_gy=0.0, correction=CORRECTION):
         threshold_gy=np.zeros(3, np.float32),
         bed_per_gy=np.zeros(3, np.float32),
         normal_of=np.zeros(2, np.int32),
+        shell_mm=np.zeros(1, np.float32),
+        shell_part=np.ones(1, np.float32),
     )
     empty = np.zeros((1, 1, 1), np.float32)
     inputs = SimulationInputs(
