@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from sirtjax.workflows._case_table import Table
+from sirtjax.workflows._contour_record import ContourMetricName
 from sirtjax.workflows._uncertainty_record import SourceEvidence, UncertaintyMethod
 
 Relative = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -112,6 +113,7 @@ class UncertaintyTable(SourcesTable):
     A source that the case does not state comes from the `preset`; there is no other default. `samples` is the number of
     simulated measurements. `method` "eanm" computes mean doses by the formulas of the EANM guidance instead. `budget`
     "linear" derives the fraction of each source from derivatives, "sobol" from further simulations.
+    `contour_metric` is the dose whose derivatives colour the contours.
     """
 
     preset: str | None = None
@@ -120,3 +122,4 @@ class UncertaintyTable(SourcesTable):
     samples: SampleCount = 64
     budget: Literal["linear", "sobol"] = "linear"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    contour_metric: ContourMetricName = "D70"

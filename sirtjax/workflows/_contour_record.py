@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 ContourMetricName = Literal["mean", "D70"]
-# The metric of the pictures and of the map in the folder of a plan.
-SHOWN_METRIC: ContourMetricName = "D70"
 # The map in the folder of a plan, in Gy per mm.
 CONTOUR_FILE = "contour_sensitivity.nii.gz"
 

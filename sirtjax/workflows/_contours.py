@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sirtjax import uncertainty
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._contour_record import (
-    SHOWN_METRIC,
     ContourDependence,
     ContourMetricName,
     RegionDependence,
@@ -35,7 +34,11 @@ HELD_FIXED = (
 
 
 def where_to_check(
-    dose_grid: Geometry, inputs: SimulationInputs, sources: tuple[UncertaintySource, ...]
+    dose_grid: Geometry,
+    inputs: SimulationInputs,
+    sources: tuple[UncertaintySource, ...],
+    *,
+    shown_metric: ContourMetricName = "D70",
 ) -> tuple[WhereToCheck | None, Volume | None]:
     """Returns the dependence of lesion doses on contours, and its map; None without a lesion.
 
@@ -43,9 +46,10 @@ def where_to_check(
       dose_grid: dose grid of the case.
       inputs: image, signed distances and constants on the grid of the simulations.
       sources: stated sources of uncertainty; that of the registration weights the regions.
+      shown_metric: metric of the map.
 
     Returns:
-      The record, and the map of `SHOWN_METRIC`: near the contour of each lesion the change of its dose in Gy if a patch
+      The record, and the map of `shown_metric`: near the contour of each lesion the change of its dose in Gy if a patch
       around that point moves outward by 1 mm; 0 elsewhere.
     """
     count = len(inputs.lesions)
@@ -69,10 +73,10 @@ def where_to_check(
         for index, name in enumerate(inputs.lesions):
             row = number * places + index
             rows.append(_row(found, row, index, name, metric, names, geometry, size_mm, inputs))
-    first = list(METRICS).index(SHOWN_METRIC) * places
+    first = list(METRICS).index(shown_metric) * places
     shown = _combined(found.patch_gy_per_mm[first : first + count], inputs.distance_mm[:count])
     record = WhereToCheck(
-        shown_metric=SHOWN_METRIC, patch_cm2=found.patch_mm2 / 100.0, held_fixed=HELD_FIXED, rows=tuple(rows)
+        shown_metric=shown_metric, patch_cm2=found.patch_mm2 / 100.0, held_fixed=HELD_FIXED, rows=tuple(rows)
     )
     return record, Volume(shown, geometry, unit="Gy/mm")
 

@@ -138,7 +138,7 @@ def with_intervals(
     found, simulated = _intervals(
         case, products, setting, deposit, result, inputs, table, biology, fwhm_mm=fwhm_mm, sources=known
     )
-    where, shown = where_to_check(setting.mapped.geometry, inputs, found.sources)
+    where, shown = where_to_check(setting.mapped.geometry, inputs, found.sources, shown_metric=table.contour_metric)
     checks = (*result.checks, *uncertainty_checks(result, found))
     best = result.optimal
     if optimum is not None and best is not None and simulated is not None:

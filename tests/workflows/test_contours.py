@@ -158,5 +158,17 @@ def test_the_map_is_at_the_contour_of_its_lesion(treatment):
         assert np.abs(values[on_it]).max() == pytest.approx(abs(row.largest_patch_gy_per_mm), rel=1e-5)
 
 
+def test_the_map_shows_the_metric_of_the_case(treatment):
+    both = [where_to_check(PATIENT, treatment, (), shown_metric=metric) for metric in METRICS]
+    assert [found.shown_metric for found, _ in both] == list(METRICS)
+    assert both[0][0].rows == both[1][0].rows
+    on_it = np.abs(treatment.distance_mm[0]) < 2.0
+    for found, shown in both:
+        largest = np.abs(np.asarray(shown.array)[on_it]).max()
+        assert largest == pytest.approx(abs(found.row("one", found.shown_metric).largest_patch_gy_per_mm), rel=1e-5)
+    largest = [found.row("one", found.shown_metric).largest_patch_gy_per_mm for found, _ in both]
+    assert abs(largest[0] - largest[1]) > 0.05 * abs(largest[0])
+
+
 def test_without_a_lesion_there_is_nothing_to_check(treatment):
     assert where_to_check(PATIENT, replace(treatment, lesions=()), ()) == (None, None)
