@@ -1,4 +1,4 @@
-"""The command `sirtjax evaluate contours`: the variation between contours of several observers."""
+"""The command `sirtjax evaluate contours`: the uncertainty of contours, from observers or from a network."""
 
 from __future__ import annotations
 
@@ -9,24 +9,41 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, emit_text
 from sirtjax.cli._options import AsJson, LabelNames
+from sirtjax.errors import ConfigError
 
 
 def contours(
     files: Annotated[
-        list[Path], typer.Argument(help="Mask files (NIfTI, SEG), one per observer, on one grid.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Mask files (NIfTI, SEG), one per observer, on one grid.", show_default=False),
+    ] = None,
     label_names: LabelNames = None,
     label: Annotated[list[str] | None, typer.Option(help="Compare only this structure; repeatable.")] = None,
+    probability: Annotated[
+        Path | None,
+        typer.Option(help="Probabilities of a network (segment --save-probabilities) instead of masks."),
+    ] = None,
+    correlation_mm: Annotated[
+        float | None, typer.Option(help="Correlation length of the contour's errors; required with --probability.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how much contours of several observers differ, for the uncertainty of a case.
+    """Measure the uncertainty of contours: how much observers differ, or how certain a network is.
 
     Example: sirtjax evaluate contours anna.nii.gz ben.nii.gz carla.nii.gz --label-names 1=liver,2=lesion.
     Prints the standard deviation and the correlation length of the displacement, as a table for the case file.
     """
-    from sirtjax.studies import compare_observers
+    from sirtjax.studies import compare_observers, read_contour_probability
 
-    study = compare_observers(files, names=label_names, only=label or ())
+    if (probability is None) != (correlation_mm is None) or (
+        probability is not None and (files or label_names or label)
+    ):
+        raise ConfigError("--probability and --correlation-mm belong together, without mask files and labels")
+    if probability is not None and correlation_mm is not None:
+        certain = read_contour_probability(probability, correlation_mm=correlation_mm)
+        emit_json(certain.to_json()) if as_json else emit_text(certain.case_table())
+        return
+    study = compare_observers(files or [], names=label_names, only=label or ())
     if as_json:
         emit_json(study.to_json())
         return

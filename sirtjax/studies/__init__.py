@@ -1,7 +1,9 @@
 """Studies over many cases: evaluation, paired comparisons, weight searches, and the report of a training run."""
 
+from sirtjax.studies._contour_variation import ContourProbability as ContourProbability
 from sirtjax.studies._contour_variation import ObserverStudy as ObserverStudy
 from sirtjax.studies._contour_variation import compare_observers as compare_observers
+from sirtjax.studies._contour_variation import read_contour_probability as read_contour_probability
 from sirtjax.studies._registration_cases import RegistrationCase as RegistrationCase
 from sirtjax.studies._registration_cases import RegistrationOutcome as RegistrationOutcome
 from sirtjax.studies._registration_cases import read_registration_cases as read_registration_cases
@@ -30,6 +32,7 @@ from sirtjax.studies._weight_search import search_weights as search_weights
 
 __all__ = [
     "BodySize",
+    "ContourProbability",
     "Grid",
     "GridPoint",
     "MeasuredSegmentation",
@@ -52,6 +55,7 @@ __all__ = [
     "make_grid",
     "preset_toml",
     "quality_to_json",
+    "read_contour_probability",
     "read_registration_cases",
     "read_segmentation_cases",
     "search_weights",

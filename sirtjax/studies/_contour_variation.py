@@ -1,4 +1,4 @@
-"""The variation between contours of several observers, from mask files."""
+"""The uncertainty of contours, from the mask files of several observers or the probabilities of a network."""
 
 from __future__ import annotations
 
@@ -66,6 +66,57 @@ class ObserverStudy:
                 for name, one in self.structures.items()
             },
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContourProbability:
+    """The uncertainty of the contour of a network.
+
+    Attributes:
+      size_mm: standard deviation of the displacement, the mean over the surface.
+      correlation_mm: correlation length of the displacement, which probabilities do not state.
+    """
+
+    size_mm: float
+    correlation_mm: float
+
+    def case_table(self) -> str:
+        """Returns the table for a case file."""
+        return (
+            "[uncertainty.contours]\n"
+            f"size_mm = {self.size_mm:.2f}\n"
+            f"correlation_mm = {self.correlation_mm:g}\n"
+            'origin = "probabilities of the network that drew the contour; correlation length: chosen by the user"\n'
+            'evidence = "assumed"\n'
+        )
+
+    def to_json(self) -> dict[str, float]:
+        """Returns both numbers as a dictionary."""
+        return {"size_mm": self.size_mm, "correlation_mm": self.correlation_mm}
+
+
+    """Measures the uncertainty of a contour in the probabilities of `sirtjax segment --save-probabilities`.
+    """Measures the uncertainty of a contour in the probabilities that `sirtjax segment --save-probabilities` writes.
+
+    Args:
+      path: image of probabilities of one structure.
+      correlation_mm: correlation length of the displacement, 5 to 100 mm.
+
+    Raises:
+      ConfigError: the correlation length is out of range.
+      InputError: as `uncertainty.probability_variation`.
+      ImageFormatError: as `formats.read_image`.
+    """
+    from sirtjax import formats, uncertainty
+
+    if not 5.0 <= correlation_mm <= 100.0:
+        raise ConfigError(f"--correlation-mm: expected 5 to 100, got {correlation_mm:g}")
+    image = formats.read_image(path)
+    try:
+        size = uncertainty.probability_variation(np.asarray(image.volume.array), image.volume.geometry.spacing_mm)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return ContourProbability(size_mm=size, correlation_mm=correlation_mm)
 
 
 def compare_observers(paths: Sequence[Path], *, names: str | None = None, only: Sequence[str] = ()) -> ObserverStudy:

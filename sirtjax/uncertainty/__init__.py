@@ -43,6 +43,7 @@ from sirtjax.uncertainty._points import DosePoints as DosePoints
 from sirtjax.uncertainty._points import dose_points as dose_points
 from sirtjax.uncertainty._points import edge_response as edge_response
 from sirtjax.uncertainty._points import kernel_shells as kernel_shells
+from sirtjax.uncertainty._probability import probability_variation as probability_variation
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
 from sirtjax.uncertainty._regions import boundary_field as boundary_field
@@ -101,6 +102,7 @@ __all__ = [
     "log_ratios",
     "near_voxels",
     "outlined_diameter_uncertainty_mm",
+    "probability_variation",
     "propagate",
     "propagate_linear",
     "propagate_samples",

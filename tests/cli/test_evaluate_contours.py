@@ -1,4 +1,4 @@
-"""`sirtjax evaluate contours`: contours of several observers to a table of the case file, and what it refuses."""
+"""`sirtjax evaluate contours`: contours or probabilities to a table of the case file, and what it refuses."""
 
 import json
 import tomllib
@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from sirtjax import io
-from sirtjax.volume import Geometry, LabelMap
+from sirtjax.volume import Geometry, LabelMap, Volume
 
 SHAPE, SPACING = (48, 48, 36), (1.5, 1.5, 2.0)
 AXES = np.meshgrid(*((np.arange(n) - n / 2) * s for n, s in zip(SHAPE, SPACING, strict=True)), indexing="ij")
@@ -60,4 +60,28 @@ def test_what_is_refused(run, files, tmp_path):
         ([files[0], tmp_path / "none.nii.gz"], "none.nii.gz"),
     ):
         done = run("evaluate", "contours", *arguments)
+        assert done.code != 0 and words in " ".join(done.err.split())
+
+
+def test_probabilities_of_a_network_as_a_table_of_the_case(run, tmp_path):
+    distance = np.sqrt(sum(axis**2 for axis in AXES))
+    geometry = Geometry.from_axes(SHAPE, spacing_mm=SPACING, origin_mm=(0.0, 0.0, 0.0), direction=np.eye(3))
+    path = tmp_path / "liver_probability.nii.gz"
+    io.write_nifti(path, Volume((1.0 / (1.0 + np.exp((distance - 22.0) / 1.2))).astype(np.float32), geometry, unit="1"))
+    arguments = ("--probability", path, "--correlation-mm", "20")
+    done = run("evaluate", "contours", *arguments)
+    shown = done.out + done.err
+    table = tomllib.loads(shown[shown.index("[uncertainty.contours]") :])["uncertainty"]["contours"]
+    # The integral of p (1 - p) of a logistic function is its scale.
+    assert table["size_mm"] == pytest.approx(1.2 * np.sqrt(np.pi), rel=0.05)
+    assert table["correlation_mm"] == 20 and table["evidence"] == "assumed"
+    assert json.loads(run("evaluate", "contours", *arguments, "--json").out)["correlation_mm"] == 20
+    for wrong, words in (
+        (arguments[:2], "belong together"),
+        ((*arguments, "--label", "liver"), "belong together"),
+        ((path, *arguments), "belong together"),
+        ((*arguments[:3], "2"), "expected 5 to 100"),
+        ((), "at least two observers, got 0"),
+    ):
+        done = run("evaluate", "contours", *wrong)
         assert done.code != 0 and words in " ".join(done.err.split())
