@@ -180,12 +180,13 @@ def rows_of(one: Patient, seed: int, count: int) -> list[Row]:
         np.minimum(NORMAL_LIMIT_GY / samples.mean_gy[:, LESIONS], LUNG_LIMIT_GY / samples.lung_gy.sum(axis=1)),
     )
     reported = drawn_mm >= SMALLEST_RADIUS_MM
-    quantiles(
-        "activity for the target",
-        np.max(TARGET_GY / one.d70_gy[reported]),
-        np.max(TARGET_GY / estimate.d_gy[:LESIONS, 0][reported]),
-        np.max(TARGET_GY / samples.d_gy[:, :LESIONS, 0][:, reported], axis=1),
-    )
+    if np.all(one.d70_gy[reported] > 0):  # no activity reaches the target of a lesion without perfusion
+        quantiles(
+            "activity for the target",
+            np.max(TARGET_GY / one.d70_gy[reported]),
+            np.max(TARGET_GY / estimate.d_gy[:LESIONS, 0][reported]),
+            np.max(TARGET_GY / samples.d_gy[:, :LESIONS, 0][:, reported], axis=1),
+        )
     return rows
 
 

@@ -95,11 +95,11 @@ class ContourProbability:
         return {"size_mm": self.size_mm, "correlation_mm": self.correlation_mm}
 
 
-    """Measures the uncertainty of a contour in the probabilities of `sirtjax segment --save-probabilities`.
-    """Measures the uncertainty of a contour in the probabilities that `sirtjax segment --save-probabilities` writes.
+def read_contour_probability(path: Path, *, correlation_mm: float) -> ContourProbability:
+    """Measures the uncertainty of a contour in the probabilities of a network.
 
     Args:
-      path: image of probabilities of one structure.
+      path: probabilities of one structure, as `sirtjax segment --save-probabilities` writes them.
       correlation_mm: correlation length of the displacement, 5 to 100 mm.
 
     Raises:

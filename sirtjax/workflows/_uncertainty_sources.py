@@ -52,7 +52,8 @@ OPTIONAL = ("lesion_shift", "lung_mass")
 # What the intervals of no case contain.
 NEVER_INCLUDED = (
     "Differences between the planned and the delivered distribution of the microspheres are not included.",
-    "Uneven perfusion within a region is corrected only as far as the image shows it.",
+    "Uneven perfusion within a region is corrected only as far as the image shows it: "
+    "D70 of a lesion with a cold core is too low and its interval too narrow.",
     "Rotation and deformation between image and contours are not included.",
     "Motion during the acquisition is included only as far as the stated resolution contains it.",
     "Attenuation, scatter and truncation of the image are not included.",
