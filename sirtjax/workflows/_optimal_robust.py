@@ -22,6 +22,7 @@ from sirtjax.workflows._partial_volume import partial_volume_result
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_inputs import simulation_inputs
+from sirtjax.workflows._uncertainty_rows import necrosis_reasons
 from sirtjax.workflows._uncertainty_simulation import CaseSources, Simulated, case_sources, corrected_vois, simulate
 
 Activities = NDArray[np.float64]
@@ -150,4 +151,5 @@ def _simulated(
         inputs=inputs,
         deposit=deposit,
         voxel_ml=setting.mapped.geometry.voxel_volume_ml,
+        necrosis=necrosis_reasons(setting.vois),
     )

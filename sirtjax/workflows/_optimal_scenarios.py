@@ -139,6 +139,8 @@ def _ratios(voi: VoiDose, fraction: float | None, simulated: Simulated, activity
         raise NoSamplesError(f"{voi.name}: the correction has no region of this VOI, so its dose has no samples")
     if placed.kind == "lesion":
         _check_radius(voi.name, float(placed.weight.sum(dtype=np.float64)) * simulated.voxel_ml)
+    if fraction is not None and voi.name in simulated.necrosis:
+        raise NoSamplesError(f"{voi.name}: {simulated.necrosis[voi.name]}, so its D_x has no samples")
     centre, spread = dose_spread(simulated.found, simulated.inputs, corrected, voi.name, fraction)
     objective = DoseObjective(
         voi=voi.name,

@@ -22,7 +22,7 @@ from sirtjax.workflows._uncertainty_eanm import eanm_intervals
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
 from sirtjax.workflows._uncertainty_registration import check_posterior
-from sirtjax.workflows._uncertainty_rows import histogram_band, interval_rows, small_lesion_reason
+from sirtjax.workflows._uncertainty_rows import histogram_band, interval_rows, necrosis_reasons, small_lesion_reason
 from sirtjax.workflows._uncertainty_simulation import (
     NAMES,
     CaseSources,
@@ -187,6 +187,7 @@ def _intervals(
         found = simulate(setting, inputs, records, table, linear=True, budget_count=empty.budget_samples)
     except InputError as error:  # an interval that cannot be computed must not lose the plan
         return replace(empty, message=str(error)), None
+    necrosis = necrosis_reasons(setting.vois)
     bounds, activities = activity_rows(
         ActivityInputs(
             result=result,
@@ -197,6 +198,7 @@ def _intervals(
             sources=records,
             spill_gy=deposit.lung_spill_gy or 0.0,
             level=table.level,
+            necrosis=necrosis,
         )
     )
     rows = {voi.name: voi for voi in result.vois}
@@ -204,13 +206,13 @@ def _intervals(
         empty,
         status="intervals",
         spacing_mm=(inputs.grid.spacing_mm,) * 3,
-        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, NAMES),
+        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, NAMES, necrosis),
         bounds=bounds,
         activities=activities,
         histograms=tuple(
             histogram_band(rows[voi.name], index, found, corrected[voi.name])
             for index, voi in enumerate(inputs.vois)
-            if voi.name in corrected and not small_lesion_reason(rows[voi.name])
+            if voi.name in corrected and not small_lesion_reason(rows[voi.name]) and voi.name not in necrosis
         ),
     )
-    return shown, Simulated(found, corrected, inputs, deposit, setting.mapped.geometry.voxel_volume_ml)
+    return shown, Simulated(found, corrected, inputs, deposit, setting.mapped.geometry.voxel_volume_ml, necrosis)

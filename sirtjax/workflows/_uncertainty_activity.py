@@ -35,6 +35,7 @@ class ActivityInputs:
       sources: sources of the case.
       spill_gy: part of the lung dose from betas of the liver.
       level: probability of the intervals.
+      necrosis: result of `necrosis_reasons`.
     """
 
     result: Result
@@ -45,6 +46,7 @@ class ActivityInputs:
     sources: Sequence[UncertaintySource]
     spill_gy: float
     level: float
+    necrosis: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,7 @@ def _bound(known: ActivityInputs, row: BoundResult) -> _Bound:
     value, centre, spread = _metric(known, objective, corrected)
     if value is None or value <= 0 or centre <= 0:
         return without("the corrected value is not above 0")
-    reason = small_lesion_reason(voi)
+    reason = small_lesion_reason(voi) or (known.necrosis.get(voi.name, "") if objective.kind != "mean" else "")
     activity = row.activity_mbq * value / centre
     return _Bound(row.side, row.name, row.activity_mbq, activity, None if reason else inverse_spread(spread), reason)
 

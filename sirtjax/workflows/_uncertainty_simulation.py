@@ -66,6 +66,7 @@ class Simulated:
       inputs: input of the simulations.
       deposit: activity and dose without correction.
       voxel_ml: volume of a voxel of the dose grid.
+      necrosis: why D_x of a VOI has no samples, by VOI, from `necrosis_reasons`.
     """
 
     found: uncertainty.TreatmentIntervals
@@ -73,6 +74,7 @@ class Simulated:
     inputs: SimulationInputs
     deposit: ActivityAndDose
     voxel_ml: float
+    necrosis: Mapping[str, str]
 
 
 def case_sources(

@@ -1,6 +1,8 @@
 """Samples of a plan as ratios to its computed doses, against the numbers they are made from and closed forms."""
 
+from dataclasses import replace
 from statistics import NormalDist
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def intervals(logs):
     )
 
 
-def simulated(logs, activity_mbq, *, spill_gy=0.0, correction=CORRECTION):
+def simulated(logs, activity_mbq, *, spill_gy=0.0, correction=CORRECTION, necrosis=MappingProxyType({})):
     vois = tuple(
         PlacedVoi(name=n, kind=KINDS[n], territories=("all",), weight=np.full((1, 1, 1), VOXELS[n], np.float32))
         for n in NAMES
@@ -118,7 +120,7 @@ def simulated(logs, activity_mbq, *, spill_gy=0.0, correction=CORRECTION):
         lung_activity_mbq=1.0,
         lung_mass_g=1000.0,
     )
-    return Simulated(intervals(logs), corrected, inputs, deposit, 1.0)
+    return Simulated(intervals(logs), corrected, inputs, deposit, 1.0, necrosis)
 
 
 def problem(*, tumours=("alpha",), targets=(), lung_gy=30.0, liver_gy=40.0):
@@ -219,6 +221,11 @@ def test_a_dose_without_samples_is_never_taken_as_exact():
     small = problem(tumours=("alpha", "small"), targets=("alpha", "small"))
     with pytest.raises(NoSamplesError, match=r"small: radius of 4\.9 mm, below the 6 mm"):
         robust_problem(small, simulated(logs, 500.0), activity, OPTIONS)
+    histogram = replace(problem(), objective=optimal.TumourObjective(kind="d70"))
+    necrotic = {"alpha": "20 % of the volume is necrotic"}
+    with pytest.raises(NoSamplesError, match="alpha: 20 % of the volume is necrotic, so its D_x has no samples"):
+        robust_problem(histogram, simulated(logs, 500.0, necrosis=necrotic), activity, OPTIONS)
+    robust_problem(problem(), simulated(logs, 500.0, necrosis=necrotic), activity, OPTIONS)  # mean doses have samples
     found = limit_scenarios(small, simulated(logs, 500.0), activity)
     assert [voi.name for _, voi in found.targets] == ["alpha"]
     assert omitted_targets(small, found) == ("small",)
