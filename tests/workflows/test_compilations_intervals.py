@@ -2,24 +2,14 @@
 
 import analytic_case as case
 import pytest
+import uncertain_case
 
 from sirtjax.workflows import _contours, _uncertainty_grid, _uncertainty_sources, load_case, plan_case
 
-STATED = {"origin": "written for tests", "evidence": "assumed"}
-SOURCES = {
+SOURCES = uncertain_case.SOURCES | {
     "samples": 64,
     "budget": "sobol",
-    "counts": {"noise_fraction": 0.1, "correlation_fwhm_mm": 9.0, **STATED},
-    "calibration": {"size": 0.06, **STATED},
-    "residual": {"size": 0.02, **STATED},
-    "lung_shunt": {"size": 0.2, **STATED},
-    "resolution": {"size": 0.1, **STATED},
-    "registration": {"size_mm": [1.5, 1.5, 3.0], **STATED},
-    "contours": {"size_mm": 1.5, "correlation_mm": 20.0, **STATED},
-    "territories": {"size_mm": 3.0, "correlation_mm": 40.0, **STATED},
-    "kernel": {"size": 0.02, **STATED},
-    "density": {"size": 0.01, **STATED},
-    "half_life": {"size": 0.0, **STATED},
+    "kernel": {"size": 0.02, **uncertain_case.STATED},
 }
 TABLES = {
     "partial_volume": {"methods": ["rbv"], "propose_shift": True},

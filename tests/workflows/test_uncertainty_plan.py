@@ -9,6 +9,7 @@ import analytic_case as case
 import jsonschema
 import numpy as np
 import pytest
+import uncertain_case
 from scipy import ndimage
 
 from sirtjax.io import write_nifti
@@ -24,21 +25,8 @@ IMAGES = {"activity": {"path": "spect.nii", "resolution_fwhm_mm": FWHM_MM}, "ct"
 # A third lesion, too small for an interval.
 SMALL = case.Lesion("gamma", (-4.0, -25.0, 20.0), 5.0, 5.0, "right")
 LESIONS = (*case.LESIONS, SMALL)
-STATED = {"origin": "written for tests", "evidence": "assumed"}
-CALIBRATION, SHUNT, RESIDUAL = 0.06, 0.2, 0.02
-SOURCES = {
-    "counts": {"noise_fraction": 0.1, "correlation_fwhm_mm": 9.0, **STATED},
-    "calibration": {"size": CALIBRATION, **STATED},
-    "residual": {"size": RESIDUAL, **STATED},
-    "lung_shunt": {"size": SHUNT, **STATED},
-    "resolution": {"size": 0.1, **STATED},
-    "registration": {"size_mm": [1.5, 1.5, 3.0], **STATED},
-    "contours": {"size_mm": 1.5, "correlation_mm": 20.0, **STATED},
-    "territories": {"size_mm": 3.0, "correlation_mm": 40.0, **STATED},
-    "kernel": {"size": 0.0, **STATED},
-    "density": {"size": 0.01, **STATED},
-    "half_life": {"size": 0.0, **STATED},
-}
+SOURCES = uncertain_case.SOURCES
+CALIBRATION, SHUNT, RESIDUAL = (SOURCES[name]["size"] for name in ("calibration", "lung_shunt", "residual"))
 BIOLOGY = {
     "tumour": {"alpha_beta_gy": 10.0, "repair_half_time_h": 1.5, "source": "written for tests"},
     "tcp": "resin-tumour",
