@@ -38,10 +38,11 @@ def test_d70_and_v_of_a_lesion_with_necrosis_have_no_interval(tmp_path):
     shell = (distance > CORE_MM) & (distance <= LESIONS[0].radius_mm)
     write_nifti(tmp_path / "viable.nii", LabelMap.from_mask(shell, case.CT, name="alpha"), force=True)
     masks = case.case_table(LESIONS)["masks"] | {"viable": {"path": "viable.nii", "image": "activity"}}
-    path = case.write_case(
-        tmp_path, lesions=LESIONS, masks=masks, **uncertain_case.TABLES, uncertainty=uncertain_case.SOURCES
-    )
-    found = plan_case(load_case(path))[0].uncertainty
+    stated = uncertain_case.SOURCES | {"contour_metric": "mean"}
+    path = case.write_case(tmp_path, lesions=LESIONS, masks=masks, **uncertain_case.TABLES, uncertainty=stated)
+    result = plan_case(load_case(path))[0]
+    assert result.where_to_check.shown_metric == "mean"
+    found = result.uncertainty
     for name in ("alpha", "lesions"):
         assert found.row(name, "mean").interval is not None
         refused = found.row(name, "D70")
