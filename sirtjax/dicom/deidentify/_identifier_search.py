@@ -57,8 +57,10 @@ def needles_of(identifiers: Identifiers) -> Needles:
     words = vocabulary().words
     names = {name for name in identifiers.names | identifiers.native if name.casefold() not in words}
     names = {name for name in names if len(name) >= _LETTERS or not name.isascii()}
-    places = {word for word in identifiers.words if len(word) >= _DIGITS}
-    numbers = {number for number in identifiers.numbers if len(number) >= _DIGITS}
+    long = {word for word in identifiers.words | identifiers.numbers if len(word) >= _DIGITS}
+    # A number of an address, such as a post code, occurs by chance within a random UID, a word does not.
+    numbers = {word for word in long if word in identifiers.numbers or word.isdigit()}
+    places = {word for word in long & identifiers.words if not word.isdigit()}
     written = {form for name in names for form in (name, name.upper(), name.lower(), name.title())}
     pixels = _encoded(written, at_least=_LETTERS) | {raw for raw in identifiers.encoded if len(raw) >= _LETTERS}
     return Needles(

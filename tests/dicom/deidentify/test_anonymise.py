@@ -411,6 +411,25 @@ def test_numbers_that_only_look_alike_are_no_identifiers(tmp_path):
     assert done.files == 1 and done.short >= 4
 
 
+@pytest.mark.parametrize("known_as", ["InstitutionAddress", "PatientID"])
+def test_a_number_within_a_random_uid_is_chance(tmp_path, monkeypatch, known_as):
+    # A post code of six digits is in one of 500 files' new UIDs by chance.
+    monkeypatch.setattr("pydicom.uid.generate_uid", lambda entropy_srcs: f"1.2.3.9361039{int(entropy_srcs[0][:9], 16)}")
+    source = save(tmp_path / "in", image(1, **{known_as: "361039"}))
+    done = anonymise_folder(source, tmp_path / "out")
+    assert (done.files, done.left_out) == (1, {})
+    assert "9361039" in read(tmp_path / "out")[0].SOPInstanceUID, "the drawn UIDs have no such number"
+
+
+@pytest.mark.parametrize("known_as", ["InstitutionAddress", "PatientID"])
+def test_a_number_that_stands_alone_among_bytes_is_found(tmp_path, source, known_as):
+    data = image(5, **{known_as: "361039"})
+    data.RedPaletteColorLookupTableData = b"in 361039 "
+    save(source, data)
+    done = anonymise_folder(source, tmp_path / "out")
+    assert (done.files, done.left_out) == (4, {"with an identifier in pixels or other bytes": 1})
+
+
 def test_two_patients_get_two_pseudonyms(tmp_path, source):
     save(source, image(1, series="1.2.3.4.12", PatientID="other", PatientName="Other^One", PatientBirthDate="19500101"))
     done = anonymise_folder(source, tmp_path / "out")
