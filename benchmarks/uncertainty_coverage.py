@@ -68,26 +68,25 @@ align = jax.jit(partial_volume.align_masks)
 regions = jax.jit(lambda distance_mm: uncertainty.regions_of(distance_mm, SPACING_MM, lesions=LESIONS))
 
 
-def aligned(one: Patient) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Returns the contours moved to the image, and the standard error of that shift in mm."""
+def aligned(one: Patient) -> NDArray[np.float32]:
+    """Returns the contours moved to the image."""
     masks = np.asarray(regions(one.distance_mm))
     # The other liver is empty: both territories together contain it.
     masks = np.stack([*masks[: LESIONS + 2], masks[-1]])
     found = align(one.image, masks / masks.sum(axis=0), SPACING_MM, np.float32(Errors().fwhm_mm))
     steps = np.asarray(found.shift_mm) / IMAGE_MM
     moved = np.stack([ndimage.shift(d, steps, order=1, mode="nearest") for d in one.distance_mm])
-    error_mm = np.sqrt(np.asarray(found.standard_error_mm, np.float64) ** 2 + SHIFT_FLOOR_MM**2)
-    return moved.astype(np.float32), error_mm
+    return moved.astype(np.float32)
 
 
-def sources_of(one: Patient, error_mm: NDArray[np.float64]) -> list[uncertainty.Source]:
+def sources_of(one: Patient) -> list[uncertainty.Source]:
     """Returns the sources of uncertainty with the sizes that the intervals assume."""
     assumed, shape = Errors(), one.image.shape
     nodes = [max(2, round(n * IMAGE_MM / assumed.boundary_length_mm) + 1) for n in shape]
     shifts = np.full((LESIONS, 3), assumed.lesion_shift_mm)
     shifts[[k for k, place in enumerate(one.places) if place == "dome"], 2] = assumed.dome_shift_mm
     sizes: list[tuple[str, Any, Any, uncertainty.Distribution]] = [
-        ("shift_mm", np.zeros(3), error_mm, "normal"),
+        ("shift_mm", np.zeros(3), SHIFT_FLOOR_MM, "normal"),
         ("lesion_shift_mm", np.zeros((LESIONS, 3)), shifts, "normal"),
         ("boundary_mm", np.zeros((LESIONS + 1, *nodes)), assumed.boundary_mm, "normal"),
         ("territory_mm", np.zeros((3, *nodes)), assumed.territory_mm, "normal"),
@@ -98,6 +97,7 @@ def sources_of(one: Patient, error_mm: NDArray[np.float64]) -> list[uncertainty.
         ("shunt", np.ones(2), assumed.shunt * np.sqrt(2.0), "lognormal"),
         *((name, 1.0, 0.0, "lognormal") for name in ("half_life", "density", "kernel", "lung_mass")),
         ("noise", np.zeros(shape), 1.0, "normal"),
+        ("uptake", np.zeros(shape), 1.0, "normal"),
     ]
     return [
         uncertainty.Source(name=n, centre=c, size=s, origin="the simulation", evidence="assumed", distribution=d)
@@ -107,7 +107,7 @@ def sources_of(one: Patient, error_mm: NDArray[np.float64]) -> list[uncertainty.
 
 def intervals(one: Patient, seed: int, count: int) -> tuple[uncertainty.TreatmentIntervals, NDArray[np.float64]]:
     """Returns the intervals of one patient, and the radii of the drawn lesions in mm."""
-    distance_mm, error_mm = aligned(one)
+    distance_mm = aligned(one)
     volume_ml = np.asarray(regions(distance_mm))[:LESIONS].sum(axis=(1, 2, 3)) * IMAGE_MM**3 / 1000
     members = np.zeros((LESIONS + 1, LESIONS + 3), np.float32)
     members[np.arange(LESIONS), np.arange(LESIONS)] = 1
@@ -138,10 +138,13 @@ def intervals(one: Patient, seed: int, count: int) -> tuple[uncertainty.Treatmen
         distance_mm,
         np.full(2, one.shunt, np.float32),
         data,
-        sources_of(one, error_mm),
+        sources_of(one),
         jax.random.key(seed),
         noise_fwhm_mm=np.float32(Errors().noise_fwhm_mm),
         noise_fraction=np.float32(Errors().noise),
+        uptake_fwhm_mm=np.float32(Errors().uptake_length_mm),
+        uptake_fraction=np.float32(Errors().uptake),
+        aligned=True,
         count=count,
     )
     return found, np.cbrt(volume_ml * 3000 / (4 * np.pi))
@@ -150,7 +153,6 @@ def intervals(one: Patient, seed: int, count: int) -> tuple[uncertainty.Treatmen
 def rows_of(one: Patient, seed: int, count: int) -> list[Row]:
     """Returns one row per dose of a patient: ground truth, estimate and interval."""
     found, drawn_mm = intervals(one, seed, count)
-    samples = found.truth_samples()
     rows: list[Row] = []
 
     def add(name: str, truth: float, estimate: float, bounds: Any, **more: Any) -> None:
@@ -169,23 +171,23 @@ def rows_of(one: Patient, seed: int, count: int) -> list[Row]:
         add("V", one.v_fraction[k], estimate.v_fraction[k], bounds("v_fraction", k), **lesion)
     add("normal liver", one.normal_gy, estimate.mean_gy[LESIONS], bounds("mean_gy", LESIONS))
 
-    def quantiles(name: str, truth: float, value: float, sampled: NDArray[np.float64]) -> None:
-        add(name, truth, value, np.quantile(sampled, [0.5, 0.05, 0.95]))
+    def computed(name: str, truth: float, function: Any) -> None:
+        interval = found.interval_of(function)
+        value = function(type(estimate)(*(np.asarray(values)[None] for values in estimate)))
+        add(name, truth, float(value[0]), [part[0] for part in (interval.median, interval.lower, interval.upper)])
 
-    quantiles("lungs", one.lung_gy, estimate.lung_gy.sum(), samples.lung_gy.sum(axis=1))
-    quantiles(
+    computed("lungs", one.lung_gy, lambda d: d.lung_gy.sum(axis=-1))
+    computed(
         "largest activity",
         min(NORMAL_LIMIT_GY / one.normal_gy, LUNG_LIMIT_GY / one.lung_gy),
-        min(NORMAL_LIMIT_GY / estimate.mean_gy[LESIONS], LUNG_LIMIT_GY / estimate.lung_gy.sum()),
-        np.minimum(NORMAL_LIMIT_GY / samples.mean_gy[:, LESIONS], LUNG_LIMIT_GY / samples.lung_gy.sum(axis=1)),
+        lambda d: np.minimum(NORMAL_LIMIT_GY / d.mean_gy[..., LESIONS], LUNG_LIMIT_GY / d.lung_gy.sum(axis=-1)),
     )
     reported = drawn_mm >= SMALLEST_RADIUS_MM
     if np.all(one.d70_gy[reported] > 0):  # no activity reaches the target of a lesion without perfusion
-        quantiles(
+        computed(
             "activity for the target",
             np.max(TARGET_GY / one.d70_gy[reported]),
-            np.max(TARGET_GY / estimate.d_gy[:LESIONS, 0][reported]),
-            np.max(TARGET_GY / samples.d_gy[:, :LESIONS, 0][:, reported], axis=1),
+            lambda d: np.max(TARGET_GY / d.d_gy[..., :LESIONS, 0][..., reported], axis=-1),
         )
     return rows
 

@@ -43,4 +43,11 @@ UNCERTAINTY_RULES: tuple[CheckRule, ...] = (
         "registration ({limit} {unit}) along an axis: the intervals are then too narrow; review the proposed shift",
         unit="mm", source="the case",
     ),
+    check_rule(
+        "SJ619", "warning", "Cold core in a lesion",
+        "{where}: the activity image shows a core with {value} of the uptake of the rim (less than {limit}): D70 "
+        "after partial-volume correction is too low, and D70 and V have no interval; contour the viable part "
+        "(masks.viable)",
+        limit=0.75, unit="1", source="digital phantoms (docs/uncertainty.md)",
+    ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from sirtjax.partial_volume._alignment import MaskAlignment as MaskAlignment
 from sirtjax.partial_volume._alignment import align_masks as align_masks
+from sirtjax.partial_volume._blur import SIGMA_PER_FWHM as SIGMA_PER_FWHM
 from sirtjax.partial_volume._blur import gaussian_blur as gaussian_blur
 from sirtjax.partial_volume._deconvolution import Deconvolution as Deconvolution
 from sirtjax.partial_volume._deconvolution import richardson_lucy as richardson_lucy
@@ -19,6 +20,7 @@ from sirtjax.partial_volume._resolution import ResolutionEstimate as ResolutionE
 from sirtjax.partial_volume._resolution import resolution_fwhm as resolution_fwhm
 
 __all__ = [
+    "SIGMA_PER_FWHM",
     "Deconvolution",
     "MaskAlignment",
     "ResolutionEstimate",

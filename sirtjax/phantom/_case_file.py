@@ -132,6 +132,10 @@ origin = "the protocol computes local deposition, without a kernel"
 [uncertainty.density]
 size = 0.02
 {shared}
+[uncertainty.uptake]
+size = 0.15
+correlation_fwhm_mm = 15.0
+{shared}
 [uncertainty.half_life]
 size = 0.0
 evidence = "assumed"

@@ -30,6 +30,7 @@ _WORDS = {
     "half_life": "half-life",
     "lesion_shift": "position of each lesion",
     "lung_mass": "lung mass",
+    "uptake": "uneven uptake",
 }
 
 

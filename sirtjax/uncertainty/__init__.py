@@ -18,6 +18,9 @@ from sirtjax.uncertainty._budget import uncertainty_budget as uncertainty_budget
 from sirtjax.uncertainty._contours import ContourMetric as ContourMetric
 from sirtjax.uncertainty._contours import ContourSensitivity as ContourSensitivity
 from sirtjax.uncertainty._contours import contour_sensitivity as contour_sensitivity
+from sirtjax.uncertainty._core_model import CoreErrors as CoreErrors
+from sirtjax.uncertainty._core_uptake import CoreUptake as CoreUptake
+from sirtjax.uncertainty._core_uptake import core_uptake as core_uptake
 from sirtjax.uncertainty._eanm import EanmUncertainty as EanmUncertainty
 from sirtjax.uncertainty._eanm import eanm_dose_uncertainty as eanm_dose_uncertainty
 from sirtjax.uncertainty._eanm import edge_fraction as edge_fraction
@@ -27,6 +30,7 @@ from sirtjax.uncertainty._estimate import dose_metrics as dose_metrics
 from sirtjax.uncertainty._estimate import doses_of_concentration as doses_of_concentration
 from sirtjax.uncertainty._estimate import estimated_doses as estimated_doses
 from sirtjax.uncertainty._estimate import recovered_concentration as recovered_concentration
+from sirtjax.uncertainty._estimate import region_model as region_model
 from sirtjax.uncertainty._intervals import CentredInterval as CentredInterval
 from sirtjax.uncertainty._intervals import centred_interval as centred_interval
 from sirtjax.uncertainty._linear import LinearPropagation as LinearPropagation
@@ -46,6 +50,9 @@ from sirtjax.uncertainty._points import kernel_shells as kernel_shells
 from sirtjax.uncertainty._probability import probability_variation as probability_variation
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
+from sirtjax.uncertainty._realign import Realignment as Realignment
+from sirtjax.uncertainty._realign import realigned_shift_mm as realigned_shift_mm
+from sirtjax.uncertainty._realign import realignment as realignment
 from sirtjax.uncertainty._regions import boundary_field as boundary_field
 from sirtjax.uncertainty._regions import displaced_distances as displaced_distances
 from sirtjax.uncertainty._regions import regions_of as regions_of
@@ -62,6 +69,10 @@ from sirtjax.uncertainty._treatment_contours import treatment_contour_sensitivit
 from sirtjax.uncertainty._treatment_intervals import LinearIntervals as LinearIntervals
 from sirtjax.uncertainty._treatment_intervals import TreatmentIntervals as TreatmentIntervals
 from sirtjax.uncertainty._treatment_intervals import treatment_intervals as treatment_intervals
+from sirtjax.uncertainty._uptake import UptakeTexture as UptakeTexture
+from sirtjax.uncertainty._uptake import cosine_waves as cosine_waves
+from sirtjax.uncertainty._uptake import sampled_uptake as sampled_uptake
+from sirtjax.uncertainty._uptake import uptake_texture as uptake_texture
 
 __all__ = [
     "Budget",
@@ -69,6 +80,8 @@ __all__ = [
     "ContourMetric",
     "ContourSensitivity",
     "ContourVariation",
+    "CoreErrors",
+    "CoreUptake",
     "Distribution",
     "DoseMetrics",
     "DosePoints",
@@ -79,14 +92,18 @@ __all__ = [
     "LinearPropagation",
     "MeasurementErrors",
     "Propagation",
+    "Realignment",
     "SampledPropagation",
     "Source",
     "TreatmentData",
     "TreatmentIntervals",
+    "UptakeTexture",
     "boundary_field",
     "centred_interval",
     "contour_sensitivity",
     "contour_variation",
+    "core_uptake",
+    "cosine_waves",
     "deposited_dose_gy",
     "displaced_distances",
     "dose_metrics",
@@ -106,11 +123,16 @@ __all__ = [
     "propagate",
     "propagate_linear",
     "propagate_samples",
+    "realigned_shift_mm",
+    "realignment",
     "recovered_concentration",
+    "region_model",
     "regions_of",
+    "sampled_uptake",
     "source_value",
     "territory_shares",
     "treatment_contour_sensitivity",
     "treatment_intervals",
     "uncertainty_budget",
+    "uptake_texture",
 ]

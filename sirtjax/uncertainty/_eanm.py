@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from scipy import special
 
 from sirtjax.errors import InputError
-from sirtjax.partial_volume import sphere_recovery
+from sirtjax.partial_volume import SIGMA_PER_FWHM, sphere_recovery
 
-SIGMA_PER_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 # Relative step of the volume in the derivative of a recovery curve.
 STEP = 0.02
 

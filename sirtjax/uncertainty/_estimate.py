@@ -66,18 +66,21 @@ def doses_of_concentration(
     lesions, gy = jnp.sum(regions[: data.lesions], axis=0), jnp.asarray(data.gy_ml_per_mbq)
     octant = _octant(data, kernel)
     activity = jnp.stack([gy * jnp.tensordot(factor, inside, axes=1), lesions, 1.0 - regions[-1]])
-    dose_gy, of_lesions, of_liver = jax.lax.map(lambda one: dosimetry.convolve_octant(one, octant), activity)
-    step, tissue = _steps(recovered, regions, shares, factor * gy, data)
-    points = dose_points(dose_gy, of_lesions, of_liver, step, tissue, regions, distance_mm, data, kernel=kernel)
     # Averages over voxels: the activity and the contour once each, and the kernel at both of its ends.
     averages = 2 if np.size(data.octant) == 1 else 4
+
+    def deposited(one: jax.Array) -> jax.Array:
+        return without_voxel_average(dosimetry.convolve_octant(one, octant), averages=averages, order=4)
+
+    dose_gy, of_lesions, of_liver = jax.lax.map(deposited, activity)
+    step, tissue = _steps(recovered, regions, shares, factor * gy, data)
     return dose_metrics(
-        without_voxel_average(dose_gy, averages=averages, order=4),
+        dose_gy,
         without_voxel_average(recovered, averages=2, order=4),
         regions,
         lung_shunt_fraction,
         data,
-        points=points,
+        points=dose_points(dose_gy, of_lesions, of_liver, step, tissue, regions, distance_mm, data, kernel=kernel),
     )
 
 
@@ -127,6 +130,27 @@ def recovered_concentration(
     Reference:
       Rousset, Ma and Evans, J Nucl Med 39:904-911, 1998; Thomas et al., Eur J Nucl Med Mol Imaging 38:1104-1119, 2011.
     """
+    return apply_model(image, *region_model(image, regions, data, shares=shares))
+
+
+def region_model(
+    image: Float[Array, "i j k"],
+    regions: Float[Array, "r i j k"],
+    data: TreatmentData,
+    *,
+    shares: Float[Array, "t i j k"] | None = None,
+) -> tuple[Float[jax.Array, "i j k"], Float[jax.Array, "i j k"]]:
+    """Fits a concentration that is uniform within each region to an image.
+
+    Args:
+      image: (i, j, k) measured concentration.
+      regions: (r, i, j, k) occupancies that add up to 1.
+      data: constants of the patient.
+      shares: (t, i, j, k) part of each voxel that each territory supplies; None does not divide lesions.
+
+    Returns:
+      (i, j, k) concentration of the regions, and the same with the blur of the image.
+    """
     blurred = jax.lax.map(lambda one: gaussian_blur(one, data.spacing_mm, data.fwhm_mm), jnp.asarray(regions))
     volume = jnp.maximum(jnp.sum(regions, axis=(1, 2, 3)), 1e-3)
     matrix = jnp.tensordot(regions, blurred, axes=((1, 2, 3), (1, 2, 3))) / volume[:, None]
@@ -135,14 +159,14 @@ def recovered_concentration(
     synthetic = jnp.tensordot(means, regions, axes=1)
     spread = jnp.tensordot(means, blurred, axes=1)
     if shares is None or len(shares) == 1 or data.lesions == 0:
-        return _recovered(image, synthetic, spread)
+        return synthetic, spread
     n, share = data.lesions, jnp.asarray(shares)
     supplied = jnp.tensordot(regions[:n], share, axes=((1, 2, 3), (1, 2, 3)))  # voxels of each lesion by territory
     parts = means[:n, None] * lesion_profile(means[n:-2], supplied)
     synthetic = jnp.tensordot(means[n:], regions[n:], axes=1) + jnp.einsum(
         "nt,nijk,tijk->ijk", parts, regions[:n], share
     )
-    return _recovered(image, synthetic, gaussian_blur(synthetic, data.spacing_mm, data.fwhm_mm))
+    return synthetic, gaussian_blur(synthetic, data.spacing_mm, data.fwhm_mm)
 
 
 def lesion_profile(tissue: Float[Array, " t"], supplied: Float[Array, "n t"]) -> Float[jax.Array, "n t"]:
@@ -159,9 +183,19 @@ def lesion_profile(tissue: Float[Array, " t"], supplied: Float[Array, "n t"]) ->
     return found
 
 
-def _recovered(image: Array, synthetic: jax.Array, spread: jax.Array) -> jax.Array:
-    usable = spread > DARK * jnp.max(spread)
-    found: jax.Array = jnp.asarray(image) * jnp.where(usable, synthetic / jnp.where(usable, spread, 1.0), 0.0)
+def apply_model(
+    image: Float[Array, "i j k"], synthetic: Float[Array, "i j k"], spread: Float[Array, "i j k"]
+) -> Float[jax.Array, "i j k"]:
+    """Corrects an image by the ratio of a concentration to its blurred image.
+
+    Args:
+      image: (i, j, k) measured concentration.
+      synthetic: (i, j, k) concentration of `region_model`.
+      spread: (i, j, k) the same with the blur of the image.
+    """
+    whole, blurred = jnp.asarray(synthetic), jnp.asarray(spread)
+    usable = blurred > DARK * jnp.max(blurred)
+    found: jax.Array = jnp.asarray(image) * jnp.where(usable, whole / jnp.where(usable, blurred, 1.0), 0.0)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,11 @@ from jaxtyping import Float
 
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
-from sirtjax.uncertainty._estimate import doses_of_concentration, recovered_concentration
-from sirtjax.uncertainty._regions import displaced_distances, regions_of, territory_shares
+from sirtjax.uncertainty._estimate import apply_model, doses_of_concentration, region_model
+from sirtjax.uncertainty._realign import Realignment, realigned_shift_mm
+from sirtjax.uncertainty._regions import displaced_distances, moved, regions_of, territory_shares
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
+from sirtjax.uncertainty._uptake import UptakeTexture, sampled_uptake
 
 # Smallest and largest volume fraction whose logit is formed: 0 and 1 have none.
 EDGE = 0.01
@@ -30,10 +32,12 @@ class KnownTreatment:
       concentration: (i, j, k) true concentration, in units of the image.
       distance_mm: (m, i, j, k) signed distances to the true surfaces, as in `regions_of`.
       lung_shunt_fraction: (t,) true lung shunt of each injection.
-      truth: true doses.
+      truth: true doses of `concentration`.
       noise_fwhm_mm: width of the correlation of the noise of the reconstruction (FWHM).
       noise_scale: standard deviation of the noise over the root of the concentration, for blurred white noise.
       data: constants of the patient.
+      texture: uneven uptake, of which each simulation samples another one; None simulates `concentration` itself.
+      alignment: alignment of the contours to the image, which each simulation repeats; None does not align them.
     """
 
     concentration: Float[Array, "i j k"]
@@ -43,17 +47,20 @@ class KnownTreatment:
     noise_fwhm_mm: Scalar
     noise_scale: Scalar
     data: TreatmentData
+    texture: UptakeTexture | None = None
+    alignment: Realignment | None = None
 
 
 class MeasurementErrors(TypedDict):
     """The errors of one measurement, as values of sources.
 
-    `shift_mm` (3,) translation of the image relative to the contours; `lesion_shift_mm` (n, 3) further translation of
-    each lesion's contour; `boundary_mm` (n + 1, a, b, c) displacement of the contours of lesions and liver on a coarse
-    lattice, outward; `territory_mm` (3, d, e, f) displacement of the dividing surfaces. The others are factors about 1,
-    stated over true: `resolution` of the image (true over stated), `calibration`, `half_life`, `density` (inverse),
-    `kernel` (range), `lung_mass` (inverse), `residual` (t,) delivered part, `shunt` (t,). `noise` (i, j, k) are
-    independent standard normal numbers.
+    `shift_mm` (3,) translation of the image relative to the contours, after an alignment if there is one;
+    `lesion_shift_mm` (n, 3) further translation of each lesion's contour; `boundary_mm` (n + 1, a, b, c) outward
+    displacement of the contours of lesions and liver on a coarse lattice; `territory_mm` (3, d, e, f) that of the
+    dividing surfaces. The others are factors about 1, stated over true: `resolution` of the image (true over stated),
+    `calibration`, `half_life`, `density` (inverse), `kernel` (range), `lung_mass` (inverse), `residual` (t,) delivered
+    part, `shunt` (t,). `noise` and `uptake` (i, j, k) are independent standard normal numbers; `uptake` is required
+    only for a treatment with a `texture`.
     """
 
     shift_mm: Float[Array, "3"]
@@ -69,6 +76,7 @@ class MeasurementErrors(TypedDict):
     residual: Float[Array, " t"]
     shunt: Float[Array, " t"]
     noise: Float[Array, "i j k"]
+    uptake: NotRequired[Float[Array, "i j k"]]
 
 
 def known_treatment(
@@ -79,6 +87,7 @@ def known_treatment(
     *,
     noise_fwhm_mm: Scalar,
     noise_fraction: Scalar,
+    texture: UptakeTexture | None = None,
 ) -> KnownTreatment:
     """Prepares a treatment for many simulated measurements, with what no error changes.
 
@@ -89,6 +98,7 @@ def known_treatment(
       data: constants of the patient.
       noise_fwhm_mm: width of the correlation of the noise (FWHM).
       noise_fraction: standard deviation of the noise at the mean concentration of the liver, relative to it.
+      texture: uneven uptake, of which each simulation samples another one.
     """
     regions = regions_of(distance_mm, data.spacing_mm, lesions=data.lesions)
     shares = territory_shares(distance_mm, data.spacing_mm, lesions=data.lesions)
@@ -106,6 +116,7 @@ def known_treatment(
         noise_fwhm_mm=noise_fwhm_mm,
         noise_scale=noise_fraction * jnp.sqrt(jnp.maximum(mean, 0.0) / jnp.sum(kernel**2)),
         data=data,
+        texture=texture,
     )
 
 
@@ -121,9 +132,10 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
       known: the treatment that is simulated.
     """
     data = known.data
-    image = gaussian_blur(
-        known.concentration, data.spacing_mm, data.fwhm_mm * errors["resolution"], shift_mm=errors["shift_mm"]
-    )
+    concentration, truth = _sampled_truth(errors, known)
+    # An alignment would undo a displacement of the image: it is then added to the contours, after the alignment.
+    shift_mm = errors["shift_mm"] if known.alignment is None else None
+    image = gaussian_blur(concentration, data.spacing_mm, data.fwhm_mm * errors["resolution"], shift_mm=shift_mm)
     white = gaussian_blur(jnp.asarray(errors["noise"]), data.spacing_mm, known.noise_fwhm_mm)
     # The root has no derivative at 0, which would make the linear propagation NaN for images without background.
     image = image + known.noise_scale * jnp.sqrt(jnp.maximum(image, 1e-12)) * white
@@ -135,8 +147,12 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
         territory_mm=errors["territory_mm"],
         nodes=data.lattice_nodes,
     )
-    regions = regions_of(contours, data.spacing_mm, lesions=data.lesions)
-    shares = territory_shares(contours, data.spacing_mm, lesions=data.lesions)
+    regions, shares, model = _modelled(image, contours, data)
+    if known.alignment is not None:
+        found_mm = realigned_shift_mm(known.alignment, image - model[1])
+        steps = (found_mm - errors["shift_mm"]) / jnp.asarray(data.spacing_mm)
+        contours = jax.lax.map(lambda one: moved(one, steps), contours)
+        regions, shares, model = _modelled(image, contours, data)
     shunt = jnp.asarray(known.lung_shunt_fraction) * errors["shunt"]
     factor = errors["calibration"] * errors["half_life"]
     stated = replace(
@@ -146,10 +162,31 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
         gy_ml_per_mbq=data.gy_ml_per_mbq * errors["density"],
         lung_gy_per_mbq=data.lung_gy_per_mbq * errors["lung_mass"],
     )
-    recovered = recovered_concentration(image, regions, data, shares=shares)
+    recovered = apply_model(image, *model)
     found = doses_of_concentration(recovered, contours, regions, shares, shunt, stated, kernel=errors["kernel"])
-    here, true = transformed(found), transformed(known.truth)
+    here, true = transformed(found), transformed(truth)
     return DoseMetrics(*(a - b for a, b in zip(here, true, strict=True)))
+
+
+def _modelled(
+    image: Array, contours: Array, data: TreatmentData
+) -> tuple[jax.Array, jax.Array, tuple[jax.Array, jax.Array]]:
+    """Regions, territories, and the concentration that fits an image with its blurred image."""
+    regions = regions_of(contours, data.spacing_mm, lesions=data.lesions)
+    shares = territory_shares(contours, data.spacing_mm, lesions=data.lesions)
+    return regions, shares, region_model(image, regions, data, shares=shares)
+
+
+def _sampled_truth(errors: MeasurementErrors, known: KnownTreatment) -> tuple[Array, DoseMetrics]:
+    """The concentration of one simulation and its doses."""
+    if known.texture is None:
+        return known.concentration, known.truth
+    data, distance = known.data, jnp.asarray(known.distance_mm)
+    concentration = sampled_uptake(known.concentration, known.texture, errors["uptake"])
+    regions = regions_of(distance, data.spacing_mm, lesions=data.lesions)
+    shares = territory_shares(distance, data.spacing_mm, lesions=data.lesions)
+    doses = doses_of_concentration(concentration, distance, regions, shares, known.lung_shunt_fraction, data)
+    return concentration, doses
 
 
 def transformed(doses: DoseMetrics) -> DoseMetrics:

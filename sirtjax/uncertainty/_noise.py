@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
 
 from sirtjax.errors import ComputationError, InputError
+from sirtjax.partial_volume import SIGMA_PER_FWHM
 
-SIGMA_PER_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 # Pairs are compared up to this distance, in multiples of the resolution.
 REACH = 2.0
 # Smallest volume of tissue, in cubes of the resolution: fewer independent values say little about a variance.

@@ -19,6 +19,8 @@ from sirtjax.uncertainty._treatment import TreatmentData
 POINTS = 0.25 * np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)], np.float32)
 # Curvatures beyond these are those of a bend within a voxel, 1/mm.
 LEAST_CURVATURE, LARGEST_CURVATURE = -0.1, 0.25
+# Smallest dose over that of normal tissue. Reversed averages can otherwise reach 0 next to a steep edge.
+DARKEST = 0.05
 # Groups of shells of the dose kernel.
 SHELLS = 12
 
@@ -112,9 +114,9 @@ def dose_points(
     Points whose volume is divided by the contour are moved to the middle of the part that belongs to the VOI.
 
     Args:
-      dose_gy: (i, j, k) dose of the activity of the voxels.
-      lesion_response: (i, j, k) dose of unit activity in the lesions.
-      liver_response: (i, j, k) dose of unit activity in the liver with its lesions.
+      dose_gy: (i, j, k) dose of the activity of the voxels, without their averages.
+      lesion_response: (i, j, k) dose of unit activity in the lesions, computed in the same way.
+      liver_response: (i, j, k) dose of unit activity in the liver with its lesions, computed in the same way.
       lesion_step_gy: (n, i, j, k) local dose of each lesion minus that of normal tissue.
       tissue_gy: (i, j, k) local dose of normal tissue.
       regions: (r, i, j, k) occupancies as of `regions_of`.
@@ -180,7 +182,7 @@ def dose_points(
             outside = smooth[3] + away2 * bend[0]
             body = edge_response(outside, _at_surface(bend[0], outside), shell_mm, shell_part)
             dose = smooth[0] + step_gy * (response - smooth[1]) + other[0] * (body - smooth[2])
-            return jnp.maximum(dose, 0.0), jnp.where(near < 0, 0.0, weight)
+            return jnp.maximum(dose, DARKEST * other[0]), jnp.where(near < 0, 0.0, weight)
 
         doses, weights = jax.vmap(at)(jnp.asarray(POINTS))
         return doses.ravel(), weights.ravel()

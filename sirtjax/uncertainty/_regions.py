@@ -141,22 +141,30 @@ def displaced_distances(
     def displaced(one: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
         outline, deepest, lattice, step = one
         outward = boundary_field(lattice[None], shape, nodes=of_contours)[0]
-        return _moved(outline - jnp.where(outward < 0.0, deepest * jnp.tanh(outward / deepest), outward), step)
+        return moved(outline - jnp.where(outward < 0.0, deepest * jnp.tanh(outward / deepest), outward), step)
 
     # One after the other: XLA would otherwise repeat these steps in all that follow, and take minutes to compile.
     outlines = jax.lax.map(displaced, (outlines, limit, jnp.asarray(boundary_mm), steps))
     field = boundary_field(territory_mm, shape, nodes=of_surfaces)
 
     def divided(one: jax.Array) -> jax.Array:
-        moved: jax.Array = one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True))
-        return moved
+        found: jax.Array = one - sum(g * u for g, u in zip(_gradient(one, spacing), field, strict=True))
+        return found
 
     territories = jax.lax.map(divided, distance[count:-1])
     return jnp.concatenate([outlines[:count], territories, outlines[count:]])
 
 
-def _moved(values: jax.Array, steps: jax.Array) -> jax.Array:
-    """Moves values by a number of voxels, linear between them. What leaves at a face enters at the opposite one."""
+def moved(values: Float[Array, "i j k"], steps: Float[Array, "3"]) -> Float[jax.Array, "i j k"]:
+    """Moves values by a number of voxels, with linear interpolation.
+
+    What leaves at a face enters at the opposite one.
+
+    Args:
+      values: (i, j, k) values.
+      steps: (3,) number of voxels along each axis.
+    """
+    values = jnp.asarray(values)
     for axis in range(3):
         whole = jnp.floor(steps[axis])
         part = steps[axis] - whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -15,15 +16,17 @@ from scipy import special
 from sirtjax.errors import InputError
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._budget import fractions_by_source
-from sirtjax.uncertainty._estimate import recovered_concentration
-from sirtjax.uncertainty._intervals import centred_interval
+from sirtjax.uncertainty._estimate import apply_model, region_model
+from sirtjax.uncertainty._intervals import CentredInterval, centred_interval
 from sirtjax.uncertainty._linear import propagate_linear
 from sirtjax.uncertainty._measure import KnownTreatment, MeasurementErrors, known_treatment, log_ratios, transformed
 from sirtjax.uncertainty._propagate import deviations_differ
+from sirtjax.uncertainty._realign import realignment
 from sirtjax.uncertainty._regions import regions_of, territory_shares
 from sirtjax.uncertainty._sampling import propagate_samples
 from sirtjax.uncertainty._sources import Source
 from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
+from sirtjax.uncertainty._uptake import uptake_texture
 from sirtjax.uncertainty._volumes import VOLUMES, volume_intervals
 
 # The linear method is applied to D70 and not to the other doses of the histogram.
@@ -81,6 +84,24 @@ class TreatmentIntervals:
         middle = transformed(self.estimate)
         return _doses(DoseMetrics(*(np.asarray(m) - r for m, r in zip(middle, self.log_ratios, strict=True))))
 
+    def interval_of(
+        self, function: Callable[[DoseMetrics], Float[np.ndarray, "*count"]], *, level: float = 0.9
+    ) -> CentredInterval:
+        """Returns the interval of a positive number that is computed from several doses, such as an activity.
+
+        The largest of several uncertain numbers is found too large on average. The interval is therefore that of the
+        number as repeated measurements of the estimate find it, and not the quantiles of `truth_samples`.
+
+        Args:
+          function: number computed from doses, along a leading axis.
+          level: probability of the interval.
+        """
+        middle = transformed(self.estimate)
+        measured = _doses(DoseMetrics(*(np.asarray(m) + r for m, r in zip(middle, self.log_ratios, strict=True))))
+        single = DoseMetrics(*(np.asarray(values, np.float64)[None] for values in self.estimate))
+        estimate = np.asarray(function(single), np.float64)
+        return centred_interval(estimate, np.asarray(function(measured))[:, None] / estimate, level=level)
+
 
 def treatment_intervals(
     image: Float[Array, "i j k"],
@@ -92,6 +113,9 @@ def treatment_intervals(
     *,
     noise_fwhm_mm: Scalar,
     noise_fraction: Scalar,
+    uptake_fwhm_mm: Scalar | None = None,
+    uptake_fraction: Scalar | None = None,
+    aligned: bool = False,
     count: int = 256,
     linear: bool = False,
     probes: int = 4,
@@ -107,10 +131,16 @@ def treatment_intervals(
         territories continued beyond the liver, and to the liver with its lesions.
       lung_shunt_fraction: (t,) measured lung shunt of each injection.
       data: constants of the patient.
-      sources: the sources of `MeasurementErrors`, all of them; size 0 for one that is not considered.
+      sources: the sources of `MeasurementErrors`, all of them; size 0 for one that is not considered. `uptake` only
+        with `uptake_fraction`.
       key: random key.
       noise_fwhm_mm: width of the correlation of the noise (FWHM).
       noise_fraction: standard deviation of the noise relative to the mean concentration of the liver.
+      uptake_fwhm_mm: width of the correlation of the uneven uptake within regions (FWHM).
+      uptake_fraction: standard deviation of the uptake within regions, relative to its mean. None simulates only the
+        unevenness that the image shows, noise included.
+      aligned: whether the contours were aligned to the image by `partial_volume.align_masks`. The simulations then
+        repeat it, and `shift_mm` is only the displacement that an alignment cannot find.
       count: number of simulated measurements, a power of two from 64.
       linear: whether to propagate linearly as well.
       probes: random directions of the second-order bias of each large source, see `propagate_linear`.
@@ -125,13 +155,18 @@ def treatment_intervals(
     if len(distance_mm) != wanted:
         raise InputError(f"distance_mm: expected {wanted}, of lesions, territories and liver, got {len(distance_mm)}")
     expected, got = set(MeasurementErrors.__annotations__), {source.name for source in sources}
+    if (uptake_fraction is None) != (uptake_fwhm_mm is None):
+        raise InputError("uptake_fraction, uptake_fwhm_mm: expected both or none of them")
+    if uptake_fraction is None:
+        expected.remove("uptake")
     if expected != got:
         raise InputError(f"sources: missing {sorted(expected - got)}, unknown {sorted(got - expected)}")
     kept = len(np.asarray(data.fractions))
     wide = replace(data, fractions=np.concatenate([np.asarray(data.fractions, np.float32), VOLUMES]))
     known = _known(
-        image, distance_mm, lung_shunt_fraction, wide, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction
-    )
+        image, distance_mm, lung_shunt_fraction, wide, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction,
+        uptake_fwhm_mm=uptake_fwhm_mm, uptake_fraction=uptake_fraction, aligned=aligned,
+    )  # fmt: skip
     sampling, directions, sets = jax.random.split(key, 3)
     sampled = propagate_samples(log_ratios, sources, sampling, args=(known,), count=count, batch_size=batch_size)
     # The truth that is simulated is the estimate.
@@ -181,7 +216,7 @@ def treatment_intervals(
     )
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="aligned")
 def _known(
     image: Array,
     distance_mm: Array,
@@ -190,18 +225,38 @@ def _known(
     *,
     noise_fwhm_mm: Scalar,
     noise_fraction: Scalar,
+    uptake_fwhm_mm: Scalar | None = None,
+    uptake_fraction: Scalar | None = None,
+    aligned: bool = False,
 ) -> KnownTreatment:
     regions = regions_of(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
     shares = territory_shares(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
-    recovered = recovered_concentration(image, regions, data, shares=shares)
-    return known_treatment(
-        recovered,
+    synthetic, spread = region_model(image, regions, data, shares=shares)
+    texture = None
+    if uptake_fraction is not None and uptake_fwhm_mm is not None:
+        texture = uptake_texture(
+            image,
+            spread,
+            regions,
+            distance_mm,
+            data,
+            uptake_fraction=uptake_fraction,
+            uptake_fwhm_mm=uptake_fwhm_mm,
+            noise_fraction=noise_fraction,
+            noise_fwhm_mm=noise_fwhm_mm,
+        )
+    known = known_treatment(
+        apply_model(image, synthetic, spread),
         distance_mm,
         lung_shunt_fraction,
         data,
         noise_fwhm_mm=noise_fwhm_mm,
         noise_fraction=noise_fraction,
+        texture=texture,
     )
+    if not aligned:
+        return known
+    return replace(known, alignment=realignment(synthetic, regions, distance_mm, data, noise_scale=known.noise_scale))
 
 
 def _log_ratios_with(errors: dict[str, Array], known: KnownTreatment, fixed: dict[str, Array]) -> DoseMetrics:

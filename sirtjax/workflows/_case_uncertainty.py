@@ -49,10 +49,18 @@ class CountsTable(SourceTable):
         return self
 
 
+class UptakeTable(SourceTable):
+    """The uneven uptake within a lesion or normal tissue, relative to its mean, and its correlation."""
+
+    size: Relative
+    correlation_fwhm_mm: Annotated[float, Field(ge=2, le=50, allow_inf_nan=False)]
+
+
 class RegistrationSourceTable(SourceTable):
     """The translation of the activity image against the contours, sd along x, y and z (LPS).
 
-    "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`). "laplace" and
+    "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`). If the case
+    applies a translation, the simulations repeat the alignment instead, and add only the floor. "laplace" and
     "ensemble" take the posterior of the registration of the diagnostic image (`registration.registration_posterior`),
     also for `lesion_shift`. `floor_mm` is added in quadrature, for motion that no image shows.
     """
@@ -98,6 +106,7 @@ class SourcesTable(Table):
     half_life: RelativeSourceTable | None = None
     lesion_shift: LesionShiftTable | None = None
     lung_mass: RelativeSourceTable | None = None
+    uptake: UptakeTable | None = None
 
 
 class UncertaintyPreset(SourcesTable):

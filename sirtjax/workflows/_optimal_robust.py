@@ -21,8 +21,8 @@ from sirtjax.workflows._optimal_scenarios import robust_problem
 from sirtjax.workflows._partial_volume import partial_volume_result
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._setting import DosimetryContext
+from sirtjax.workflows._uncertainty_cores import necrosis
 from sirtjax.workflows._uncertainty_inputs import simulation_inputs
-from sirtjax.workflows._uncertainty_rows import necrosis_reasons
 from sirtjax.workflows._uncertainty_simulation import CaseSources, Simulated, case_sources, corrected_vois, simulate
 
 Activities = NDArray[np.float64]
@@ -146,10 +146,10 @@ def _simulated(
     biology = biology_sets(case, sphere_type=setting.protocol.device)
     inputs = simulation_inputs(case, products, setting, deposit, (), activity_mbq.tolist(), biology, fwhm_mm=fwhm_mm)
     return Simulated(
-        found=simulate(setting, inputs, sources.records, table, linear=False, budget_count=None),
+        found=simulate(setting, inputs, sources, table, linear=False, budget_count=None),
         corrected=corrected_vois(case, products, setting, deposit, inputs, biology),
         inputs=inputs,
         deposit=deposit,
         voxel_ml=setting.mapped.geometry.voxel_volume_ml,
-        necrosis=necrosis_reasons(setting.vois),
+        necrosis=necrosis(setting, inputs, sources.records).reasons,
     )

@@ -18,11 +18,12 @@ from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_activity import ActivityInputs, activity_rows
 from sirtjax.workflows._uncertainty_checks import uncertainty_checks
+from sirtjax.workflows._uncertainty_cores import Necrosis, necrosis
 from sirtjax.workflows._uncertainty_eanm import eanm_intervals
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
 from sirtjax.workflows._uncertainty_registration import check_posterior
-from sirtjax.workflows._uncertainty_rows import histogram_band, interval_rows, necrosis_reasons, small_lesion_reason
+from sirtjax.workflows._uncertainty_rows import histogram_band, interval_rows, small_lesion_reason
 from sirtjax.workflows._uncertainty_simulation import (
     NAMES,
     CaseSources,
@@ -135,11 +136,11 @@ def with_intervals(
         fwhm_mm=fwhm_mm,
     )
     known = None if optimum is None or optimum.robust is None else optimum.robust.sources
-    found, simulated = _intervals(
+    found, simulated, necrotic = _intervals(
         case, products, setting, deposit, result, inputs, table, biology, fwhm_mm=fwhm_mm, sources=known
     )
     where, shown = where_to_check(setting.mapped.geometry, inputs, found.sources, shown_metric=table.contour_metric)
-    checks = (*result.checks, *uncertainty_checks(result, found))
+    checks = (*result.checks, *uncertainty_checks(result, found, necrotic.cold))
     best = result.optimal
     if optimum is not None and best is not None and simulated is not None:
         best = replace(best, probability=plan_probability(optimum, simulated))
@@ -160,7 +161,7 @@ def _intervals(
     *,
     fwhm_mm: float,
     sources: CaseSources | None,
-) -> tuple[UncertaintyResult, Simulated | None]:
+) -> tuple[UncertaintyResult, Simulated | None, Necrosis]:
     alignment = None if result.partial_volume is None else result.partial_volume.alignment
     if sources is None:
         sources = case_sources(case, products, setting, table, alignment, fwhm_mm=fwhm_mm)
@@ -179,15 +180,15 @@ def _intervals(
         not_included=sources.stated.not_included(),
     )
     if sources.message:
-        return empty, None
+        return empty, None, Necrosis({}, {})
     corrected = corrected_vois(case, products, setting, deposit, inputs, biology)
+    necrotic = necrosis(setting, inputs, records)
     if table.method == "eanm":
-        return eanm_intervals(empty, result, corrected), None
+        return eanm_intervals(empty, result, corrected), None, necrotic
     try:
-        found = simulate(setting, inputs, records, table, linear=True, budget_count=empty.budget_samples)
+        found = simulate(setting, inputs, sources, table, linear=True, budget_count=empty.budget_samples)
     except InputError as error:  # an interval that cannot be computed must not lose the plan
-        return replace(empty, message=str(error)), None
-    necrosis = necrosis_reasons(setting.vois)
+        return replace(empty, message=str(error)), None, necrotic
     bounds, activities = activity_rows(
         ActivityInputs(
             result=result,
@@ -198,7 +199,7 @@ def _intervals(
             sources=records,
             spill_gy=deposit.lung_spill_gy or 0.0,
             level=table.level,
-            necrosis=necrosis,
+            necrosis=necrotic.reasons,
         )
     )
     rows = {voi.name: voi for voi in result.vois}
@@ -206,13 +207,14 @@ def _intervals(
         empty,
         status="intervals",
         spacing_mm=(inputs.grid.spacing_mm,) * 3,
-        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, NAMES, necrosis),
+        rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, NAMES, necrotic.reasons),
         bounds=bounds,
         activities=activities,
         histograms=tuple(
             histogram_band(rows[voi.name], index, found, corrected[voi.name])
             for index, voi in enumerate(inputs.vois)
-            if voi.name in corrected and not small_lesion_reason(rows[voi.name]) and voi.name not in necrosis
+            if voi.name in corrected and not small_lesion_reason(rows[voi.name]) and voi.name not in necrotic.reasons
         ),
     )
-    return shown, Simulated(found, corrected, inputs, deposit, setting.mapped.geometry.voxel_volume_ml, necrosis)
+    voxel_ml = setting.mapped.geometry.voxel_volume_ml
+    return shown, Simulated(found, corrected, inputs, deposit, voxel_ml, necrotic.reasons), necrotic

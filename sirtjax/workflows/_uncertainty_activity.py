@@ -35,7 +35,7 @@ class ActivityInputs:
       sources: sources of the case.
       spill_gy: part of the lung dose from betas of the liver.
       level: probability of the intervals.
-      necrosis: result of `necrosis_reasons`.
+      necrosis: why D70, V and D_x of a VOI have no interval, from `necrosis`.
     """
 
     result: Result
@@ -153,14 +153,16 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
     usable = [one for one in side if one.spread is not None and one.corrected_mbq is not None]
     if limiting not in usable:
         return _Bound("", "activity", injection.activity_mbq, None, None, limiting.reason)
+    # The bounds as a simulated measurement finds them. The smallest of several uncertain bounds is found too small on
+    # average, and the largest too large: the true one is on the other side of what is found.
     logs = np.stack(
-        [math.log(one.corrected_mbq) + one.spread.samples for one in usable]  # type: ignore[arg-type, union-attr]
+        [math.log(one.corrected_mbq) - one.spread.samples for one in usable]  # type: ignore[arg-type, union-attr]
     )
     values = [one.corrected_mbq or 0.0 for one in usable]
     nearest = min if limiting.side == "upper" else max
     scale = injection.activity_mbq / max(limiting.value_mbq, 1e-12)
     corrected = nearest(values)
-    samples = (logs.min(axis=0) if limiting.side == "upper" else logs.max(axis=0)) - math.log(corrected)
+    samples = math.log(corrected) - (logs.min(axis=0) if limiting.side == "upper" else logs.max(axis=0))
     setting = usable[int(np.argmin(values) if limiting.side == "upper" else np.argmax(values))]
     return _Bound(
         "", "activity", injection.activity_mbq, scale * corrected, _spread(samples, setting.spread, known.level), ""

@@ -1,22 +1,27 @@
-"""The checks of the intervals: targets and limits inside them, small lesions, alignment, and the two methods."""
+"""The checks of the intervals: targets and limits inside them, small lesions, cold cores, alignment, both methods."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
+from sirtjax import uncertainty
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.workflows._results import ObjectiveResult, Result
 from sirtjax.workflows._uncertainty_record import SMALLEST_RADIUS_MM, Interval, UncertaintyResult
 
 
-def uncertainty_checks(result: Result, found: UncertaintyResult) -> tuple[Check, ...]:
+def uncertainty_checks(
+    result: Result, found: UncertaintyResult, cold: Mapping[str, uncertainty.CoreUptake]
+) -> tuple[Check, ...]:
     """Returns the checks of the intervals.
 
     Args:
       result: plan or verification, with its objectives.
       found: intervals.
+      cold: lesions with a cold core by the activity image.
     """
     if found.status == "refused":
         return (make_check("SJ617", where=found.message),)
@@ -39,6 +44,9 @@ def uncertainty_checks(result: Result, found: UncertaintyResult) -> tuple[Check,
             radius_mm = (750.0 * voi.volume_ml / math.pi) ** (1 / 3)
             if radius_mm < SMALLEST_RADIUS_MM:
                 checks.append(make_check("SJ615", where=voi.name, value=round(radius_mm, 1)))
+    checks += [
+        make_check("SJ619", where=name, value=round(1.0 + max(core.contrast, -1.0), 2)) for name, core in cold.items()
+    ]
     different = [_label(row.metric, row.voi) for row in found.rows if _differs(row.interval)]
     if different:
         checks.append(make_check("SJ614", where=", ".join(different)))

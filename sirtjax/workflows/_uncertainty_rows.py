@@ -123,7 +123,7 @@ def interval_rows(
       deposit: activity and dose without correction, for the lungs.
       biology: parameter sets of the case.
       names: name in the case of each simulated source.
-      necrosis: result of `necrosis_reasons`.
+      necrosis: why D70 and V of a VOI have no interval.
     """
     position = {voi.name: row for row, voi in enumerate(inputs.vois)}
     rows: list[UncertaintyRow] = []
@@ -142,7 +142,7 @@ def interval_rows(
 
 
 def necrosis_reasons(vois: Sequence[PlacedVoi]) -> dict[str, str]:
-    """Returns why D70, V and histogram of lesions with necrosis have no interval, by VOI.
+    """Returns why D70, V and histogram of lesions with a viable mask have no interval, by VOI.
 
     Args:
       vois: VOIs of the case, with the viable parts of lesions.

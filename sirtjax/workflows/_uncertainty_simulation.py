@@ -27,11 +27,13 @@ from sirtjax.workflows._uncertainty_rows import CorrectedVoi, corrected_voi
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
     StatedSources,
+    aligned_floor_mm,
     lattice_nodes,
     registration_table,
     simulated_sources,
     source_records,
     stated_sources,
+    stated_uptake,
 )
 from sirtjax.workflows._uncertainty_spread import Spread, spread_of
 
@@ -49,11 +51,13 @@ class CaseSources:
       stated: sources of the case and its preset.
       records: sources as they are used.
       message: why a size cannot be computed; empty otherwise.
+      floor_mm: displacement that an alignment cannot find; None if the case does not apply one.
     """
 
     stated: StatedSources
     records: tuple[UncertaintySource, ...]
     message: str
+    floor_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ class Simulated:
       inputs: input of the simulations.
       deposit: activity and dose without correction.
       voxel_ml: volume of a voxel of the dose grid.
-      necrosis: why D_x of a VOI has no samples, by VOI, from `necrosis_reasons`.
+      necrosis: why D_x of a VOI has no samples, by VOI, from `necrosis`.
     """
 
     found: uncertainty.TreatmentIntervals
@@ -104,7 +108,8 @@ def case_sources(
             noise = counts_noise(setting, stated, fwhm_mm=fwhm_mm)
     except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
         message = str(error)
-    return CaseSources(stated, source_records(stated, alignment, spread, noise), message)
+    records = source_records(stated, alignment, spread, noise)
+    return CaseSources(stated, records, message, aligned_floor_mm(stated, alignment))
 
 
 def corrected_vois(
@@ -137,7 +142,7 @@ def corrected_vois(
 def simulate(
     setting: DosimetryContext,
     inputs: SimulationInputs,
-    records: tuple[UncertaintySource, ...],
+    case_sources: CaseSources,
     table: UncertaintyTable,
     *,
     linear: bool,
@@ -148,7 +153,7 @@ def simulate(
     Args:
       setting: constants, territories and VOIs of the case.
       inputs: input of the simulations.
-      records: sources as they are used.
+      case_sources: sources of the case.
       table: number of simulations, seed and level.
       linear: whether to propagate linearly as well.
       budget_count: samples of each set of the budget; None omits it.
@@ -156,13 +161,16 @@ def simulate(
     Raises:
       InputError: an input has no interval.
     """
+    records = case_sources.records
     sources = simulated_sources(
         records,
         spacing_mm=inputs.grid.spacing_mm,
         direction=setting.mapped.geometry.direction,
         lesions=inputs.data.lesions,
         injections=len(inputs.lung_shunt_fraction),
+        floor_mm=case_sources.floor_mm,
     )
+    uptake = stated_uptake(records)
     counts = next((record for record in records if record.name == "counts"), None)
     return uncertainty.treatment_intervals(
         inputs.image,
@@ -173,6 +181,9 @@ def simulate(
         jax.random.key(table.seed),
         noise_fwhm_mm=4.0 if counts is None or counts.correlation_mm is None else counts.correlation_mm,
         noise_fraction=0.0 if counts is None else counts.sizes[0],
+        uptake_fwhm_mm=None if uptake is None else uptake.correlation_mm,
+        uptake_fraction=None if uptake is None else uptake.sizes[0],
+        aligned=case_sources.floor_mm is not None,
         count=table.samples,
         linear=linear,
         budget_count=budget_count,

@@ -21,6 +21,7 @@ from sirtjax.workflows._case_uncertainty import (
     SurfaceSourceTable,
     UncertaintyPreset,
     UncertaintyTable,
+    UptakeTable,
 )
 from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._uncertainty_grid import ENGINE_SHAPE
@@ -46,14 +47,15 @@ SIMULATED = {
     "half_life": "half_life",
     "lesion_shift": "lesion_shift_mm",
     "lung_mass": "lung_mass",
+    "uptake": "uptake",
 }
 # A case may omit these: the result then says that they are not included.
-OPTIONAL = ("lesion_shift", "lung_mass")
+OPTIONAL = ("lesion_shift", "lung_mass", "uptake")
 # What the intervals of no case contain.
 NEVER_INCLUDED = (
     "Differences between the planned and the delivered distribution of the microspheres are not included.",
     "Uneven perfusion within a region is corrected only as far as the image shows it: "
-    "D70 of a lesion with a cold core is too low and its interval too narrow.",
+    "if a lesion has a cold core that check SJ619 does not find, its D70 is too low and the interval too narrow.",
     "Rotation and deformation between image and contours are not included.",
     "Motion during the acquisition is included only as far as the stated resolution contains it.",
     "Attenuation, scatter and truncation of the image are not included.",
@@ -154,6 +156,8 @@ def source_records(
         origin = table.origin
         if isinstance(table, RelativeSourceTable):
             sizes = (table.size,)
+        elif isinstance(table, UptakeTable):
+            sizes, correlation = (table.size,), table.correlation_fwhm_mm
         elif isinstance(table, SurfaceSourceTable):
             sizes, correlation = (table.size_mm,), table.correlation_mm
         elif isinstance(table, RegistrationSourceTable) and spread is not None:
@@ -167,7 +171,7 @@ def source_records(
             origin += f"; {noise.volume_ml:.0f} mL of normal tissue, standard error {noise.fraction_error:.2g}"
         else:
             sizes, correlation = (table.noise_fraction,), table.correlation_fwhm_mm  # type: ignore[attr-defined]
-        relative = isinstance(table, RelativeSourceTable) or name == "counts"
+        relative = isinstance(table, RelativeSourceTable) or name in _NUMBERS
         found.append(
             UncertaintySource(
                 name=name,
@@ -202,6 +206,19 @@ def registration_mm(table: RegistrationSourceTable, alignment: ActivityAlignment
     return x, y, z
 
 
+def aligned_floor_mm(stated: StatedSources, alignment: ActivityAlignment | None) -> tuple[float, float, float] | None:
+    """Returns the displacement that remains after an alignment, if the case applies one and relies on it.
+
+    Args:
+      stated: sources of the case.
+      alignment: proposed translation, in addition to the applied one.
+    """
+    table = registration_table(stated)
+    if table is None or table.size_mm != "alignment" or alignment is None or alignment.applied_mm is None:
+        return None
+    return table.floor_mm
+
+
 def simulated_sources(
     records: tuple[UncertaintySource, ...],
     *,
@@ -209,8 +226,11 @@ def simulated_sources(
     direction: Float[np.ndarray, "3 3"],
     lesions: int,
     injections: int,
+    floor_mm: tuple[float, float, float] | None = None,
 ) -> tuple[uncertainty.Source, ...]:
     """Returns every source of the simulations; those that the case does not state have the size 0.
+
+    Only the uneven uptake is absent if it is not stated, because its samples take memory.
 
     Args:
       records: sources of the case.
@@ -218,11 +238,13 @@ def simulated_sources(
       direction: (3, 3) axes of the grid in the patient (LPS), as columns.
       lesions: number of lesions, with padding.
       injections: number of injections, with padding.
+      floor_mm: displacement that an alignment cannot find, if the simulations repeat it.
     """
     by_name = {record.name: record for record in records}
     largest_mm = max(spacing_mm, LATTICE_MM)
     shapes = {
         "counts": ENGINE_SHAPE,
+        "uptake": ENGINE_SHAPE,
         "residual": (injections,),
         "lung_shunt": (injections,),
         "registration": (3,),
@@ -233,14 +255,18 @@ def simulated_sources(
     found = []
     for name, simulated in SIMULATED.items():
         record, shape = by_name.get(name), shapes.get(name, ())
+        if name == "uptake" and stated_uptake(records) is None:
+            continue
         sizes = (0.0,) if record is None else record.sizes
+        if name == "registration" and floor_mm is not None:
+            sizes = floor_mm
         size = np.asarray(sizes if len(sizes) > 1 else sizes[0], np.float32)
-        if name == "counts":  # the simulations scale standard normal numbers by the noise themselves
+        if name in _NUMBERS:  # the simulations scale standard normal numbers themselves
             size = np.asarray(float(size > 0), np.float32)
         elif len(sizes) > 1:
             # Standard deviations along the axes of the patient, on those of the grid.
             size = np.sqrt((np.asarray(direction).T ** 2) @ size.astype(np.float64) ** 2).astype(np.float32)
-        factor = record is not None and record.unit == "1" and name != "counts"
+        factor = record is not None and record.unit == "1" and name not in _NUMBERS
         centre = np.full(shape, float(name not in _ABOUT_ZERO), np.float32)
         found.append(
             uncertainty.Source(
@@ -255,7 +281,18 @@ def simulated_sources(
     return tuple(found)
 
 
-_ABOUT_ZERO = ("counts", "registration", "lesion_shift", "contours", "territories")
+# Sources of one standard normal number per voxel.
+_NUMBERS = ("counts", "uptake")
+_ABOUT_ZERO = (*_NUMBERS, "registration", "lesion_shift", "contours", "territories")
+
+
+def stated_uptake(records: tuple[UncertaintySource, ...]) -> UncertaintySource | None:
+    """Returns the uneven uptake if it has a size above 0.
+
+    Args:
+      records: sources of the case.
+    """
+    return next((record for record in records if record.name == "uptake" and record.sizes[0] > 0), None)
 
 
 def lattice_nodes(records: tuple[UncertaintySource, ...], spacing_mm: float) -> Float[np.ndarray, "2 3"]:

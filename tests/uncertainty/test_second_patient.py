@@ -43,6 +43,7 @@ def sources():
             distribution="normal" if name.endswith("_mm") or name == "noise" else "lognormal",
         )
         for name in uncertainty.MeasurementErrors.__annotations__
+        if name != "uptake"
     ]
 
 

@@ -15,10 +15,12 @@ from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._uncertainty_counts import counts_noise
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
+    aligned_floor_mm,
     lattice_nodes,
     simulated_sources,
     source_records,
     stated_sources,
+    stated_uptake,
 )
 
 STATED = {"origin": "written for tests", "evidence": "assumed"}
@@ -142,7 +144,7 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     direction = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     sources = simulated_sources(records, spacing_mm=4.0, direction=direction, lesions=2, injections=2)
     by_name = {source.name: source for source in sources}
-    assert set(by_name) == set(SIMULATED.values())
+    assert set(by_name) == set(SIMULATED.values()) - {"uptake"}  # not stated
     assert by_name["shift_mm"].size.tolist() == [3.0, 1.0, 2.0]
     assert by_name["calibration"].distribution == "lognormal" and by_name["calibration"].size == pytest.approx(0.05)
     # 60, 48 and 56 voxels of 4 mm with nodes 20 and 40 mm apart, in places for voxels of up to 5 mm.
@@ -153,6 +155,47 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     assert [np.shape(one.centre) for one in larger] == [np.shape(one.centre) for one in sources]
     assert (by_name["noise"].size == 1.0).all() and (by_name["lung_mass"].size == 0.0).all()
     assert (by_name["lesion_shift_mm"].size == 0.0).all() and by_name["residual"].centre.tolist() == [1.0, 1.0]
+
+
+def test_the_uneven_uptake_is_simulated_if_it_is_stated(tmp_path):
+    given = {"size": 0.15, "correlation_fwhm_mm": 15.0, **STATED}
+    found = made(tmp_path, TABLE | {"uptake": given})
+    stated = stated_sources(found, found.uncertainty)
+    records = source_records(stated, None)
+    row = stated_uptake(records)
+    assert (row.sizes, row.unit, row.correlation_mm) == ((0.15,), "1", 15.0)
+    more = dict(spacing_mm=4.0, direction=np.eye(3), lesions=2, injections=1)
+    simulated = {source.name: source for source in simulated_sources(records, **more)}["uptake"]
+    assert simulated.centre.shape == (60, 48, 56) and simulated.distribution == "normal"
+    assert (simulated.size == 1.0).all() and (simulated.centre == 0.0).all()
+    assert not any("`uptake`" in text for text in stated.not_included())
+    none = made(tmp_path, TABLE | {"uptake": given | {"size": 0.0}})
+    assert stated_uptake(source_records(stated_sources(none, none.uncertainty), None)) is None
+    missing = made(tmp_path)
+    assert any("`uptake`" in text for text in stated_sources(missing, missing.uncertainty).not_included())
+
+
+def test_an_applied_alignment_is_repeated_and_leaves_its_floor(tmp_path):
+    table = TABLE | {"registration": {"size_mm": "alignment", "floor_mm": [0.0, 1.0, 4.0], **STATED}}
+    stated = stated_sources(made(tmp_path, table), made(tmp_path, table).uncertainty)
+    proposed = ActivityAlignment((0.0, 0.0, 0.0), (0.5, 1.0, 3.0), True, 1.0, None)
+    applied = ActivityAlignment((0.0, 0.0, 0.0), (0.5, 1.0, 3.0), True, 1.0, (1.0, 2.0, 3.0))
+    assert aligned_floor_mm(stated, proposed) is None and aligned_floor_mm(stated, None) is None
+    floor_mm = aligned_floor_mm(stated, applied)
+    assert floor_mm == (0.0, 1.0, 4.0)
+    more = dict(spacing_mm=4.0, direction=np.eye(3), lesions=2, injections=1)
+    records = source_records(stated, applied)
+    sizes = [
+        next(source.size.tolist() for source in simulated_sources(records, floor_mm=one, **more) if one_shift(source))
+        for one in (floor_mm, None)
+    ]
+    assert sizes == [[0.0, 1.0, 4.0], pytest.approx([0.5, 2**0.5, 5.0])]
+    other = TABLE | {"registration": {"size_mm": [1.0, 1.0, 1.0], **STATED}}
+    assert aligned_floor_mm(stated_sources(made(tmp_path, other), made(tmp_path, other).uncertainty), applied) is None
+
+
+def one_shift(source):
+    return source.name == "shift_mm"
 
 
 def noisy(tmp_path, lesions=()):

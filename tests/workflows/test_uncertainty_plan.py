@@ -171,7 +171,7 @@ def test_a_target_inside_the_interval_is_not_certain(plans):
             dataclasses.replace(first, voi="alpha", dose_gy=target_gy),
             dataclasses.replace(limit, dose_gy=limit_gy),
         )
-        checks = uncertainty_checks(dataclasses.replace(found, objectives=changed), found.uncertainty)
+        checks = uncertainty_checks(dataclasses.replace(found, objectives=changed), found.uncertainty, {})
         return {check.code for check in checks} & {"SJ612", "SJ613"}
 
     inside = (row.interval.lower + row.interval.median) / 2
