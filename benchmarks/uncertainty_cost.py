@@ -44,7 +44,13 @@ LESIONS = (
     ),
     (((35, 5, 0), 10), ((-30, 25, 10), 11), ((0, -20, -15), 16), ((20, 30, 20), 9), ((-45, -10, -15), 10)),
 )  # fmt: skip
-NOISE = {"noise_fwhm_mm": np.float32(10), "noise_fraction": np.float32(0.15)}
+# Noise and uneven uptake; the contours are aligned to the image, as with `images.activity.shift_mm`.
+IMAGE = {
+    "noise_fwhm_mm": np.float32(10),
+    "noise_fraction": np.float32(0.15),
+    "uptake_fwhm_mm": np.float32(15),
+    "uptake_fraction": np.float32(0.15),
+}
 RELATIVE = {"resolution": 0.1, "calibration": 0.05, "density": 0.02, "kernel": 0.02, "half_life": 0.0, "lung_mass": 0.0}
 BUDGET_SAMPLES, BATCH, PROBES = 64, 2, 4
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -105,6 +111,7 @@ def sources() -> list[uncertainty.Source]:
     """All sources of a measurement, with made-up sizes; the lattices are those of the plans for 20 and 30 mm."""
     rows: list[tuple[str, Any, float, uncertainty.Distribution]] = [
         ("noise", np.zeros(SHAPE), 1.0, "normal"),
+        ("uptake", np.zeros(SHAPE), 1.0, "normal"),
         ("shift_mm", np.zeros(3), 1.5, "normal"),
         ("lesion_shift_mm", np.zeros((PLACES, 3)), 0.0, "normal"),
         ("boundary_mm", np.zeros((PLACES + 1, 16, 13, 15)), 1.6, "normal"),
@@ -163,7 +170,7 @@ def measured(name: str, step: Callable[[], object], compiled: list[float]) -> di
 def steps_of(number: int, count: int) -> dict[str, Callable[[], object]]:
     """All steps of one patient, by name."""
     one, given = patient(number), sources()
-    known = intervals._known(one["image"], one["distance_mm"], one["shunt"], one["data"], **NOISE)
+    known = intervals._known(one["image"], one["distance_mm"], one["shunt"], one["data"], **IMAGE, aligned=True)
     used = [source for source in given if np.any(np.asarray(source.size) > 0)]
     fixed = {source.name: np.asarray(source.centre, np.float32) for source in given if source not in used}
     key, last = jax.random.key(number), len(LESIONS[number]) - 1

@@ -64,7 +64,7 @@ def interval_around(corrected: float, spread: Spread, *, fraction: bool = False)
     linear = None if spread.linear is None or math.isnan(spread.linear) else slope * spread.linear
     estimate_over_truth = back(0.0) / middle - 1.0
     return Interval(
-        median=middle,
+        median=_at_edge(middle) if fraction else middle,
         expectation=float(samples.mean()),
         relative_bias=estimate_over_truth,
         standard_deviation=deviation,

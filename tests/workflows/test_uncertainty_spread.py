@@ -61,6 +61,11 @@ def test_a_volume_fraction_has_a_logit_and_ends_at_0_and_1():
     full = interval_around(1.0, spread(upper=2.0), fraction=True)
     assert full.upper == 1.0 and full.lower < 1.0
     assert interval_around(0.0, spread(lower=-2.0), fraction=True).lower == 0.0
+    # Nothing moves a lesion that is covered in full: the interval is a point, and its middle is not below it.
+    still = spread(samples=np.zeros(64), lower=0.0, middle=0.0, upper=0.0)
+    for value in (0.0, 1.0):
+        point = interval_around(value, still, fraction=True)
+        assert point.lower == point.median == point.upper == value
 
 
 def test_a_bound_is_inverse_to_its_dose():
