@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 # A sample of larger VOIs is grouped: grouping all voxels of a liver would take longer than the search.
 MOST_VOXELS = 32768
 
@@ -36,14 +39,27 @@ def dose_cells(
         filled = np.zeros(count)
         cells[: len(weight)], filled[: len(weight)] = dose, weight
         return cells, filled
-    groups = [np.arange(len(weight))]
-    while len(groups) < count:
-        halved = []
-        for group in groups:
-            part = dose[group]
-            axis = int(np.argmax(part.max(axis=0) - part.min(axis=0)))
-            order = np.argpartition(part[:, axis], len(group) // 2)
-            halved += [group[order[: len(group) // 2]], group[order[len(group) // 2 :]]]
-        groups = halved
-    cells = np.asarray([weight[group] @ dose[group] / weight[group].sum() for group in groups])
-    return cells, np.asarray([weight[group].sum() for group in groups])
+    rows, sizes = np.arange(len(weight))[None], np.asarray([len(weight)])
+    while len(rows) < count:
+        rows, sizes = _halved(dose, rows, sizes)
+    # Voxels in the order of their cells, without the padding.
+    order = rows[np.arange(rows.shape[1]) < sizes[:, None]]
+    first = np.cumsum(sizes) - sizes
+    filled = np.add.reduceat(weight[order], first)
+    return np.add.reduceat(weight[order, None] * dose[order], first) / filled[:, None], filled
+
+
+def _halved(dose: Floats, rows: Whole, sizes: Whole) -> tuple[Whole, Whole]:
+    """Halves every group of voxels at its median; a row is a group, padded to the size of the largest one."""
+    inside = np.arange(rows.shape[1]) < sizes[:, None]
+    spans = []
+    for column in dose.T:
+        part = column[rows]
+        spans.append(np.where(inside, part, -np.inf).max(axis=1) - np.where(inside, part, np.inf).min(axis=1))
+    axis = np.argmax(spans, axis=0)
+    order = np.argsort(np.where(inside, dose[rows, axis[:, None]], np.inf), axis=1)
+    rows = np.take_along_axis(rows, order, axis=1)
+    lower, upper = sizes // 2, sizes - sizes // 2
+    taken = np.minimum(lower[:, None] + np.arange(upper.max()), rows.shape[1] - 1)
+    halves = np.stack([rows[:, : upper.max()], np.take_along_axis(rows, taken, axis=1)], axis=1)
+    return halves.reshape(-1, halves.shape[2]), np.stack([lower, upper], axis=1).reshape(-1)

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.dosimetry import DoseObjective, OutcomeModel, VoiDose
+from sirtjax.optimal._histogram import fractions_at_doses, values_gy, voi_samples
 from sirtjax.optimal._problem import ActivityProblem
 from sirtjax.optimal._robust import robust_use
-from sirtjax.optimal._survival import log_survival
+from sirtjax.optimal._survival import log_survivals
 
 Floats = NDArray[np.float64]
 # The metric of a tumour for the objective "d70".
@@ -27,8 +28,12 @@ def limit_use(problem: ActivityProblem, activity_mbq: Float[np.ndarray, " inject
       problem: injections and limits.
       activity_mbq: (injections,) activities, MBq.
     """
-    doses = [voi.value_gy(limit, activity_mbq) for limit, voi in problem.limits]
-    return np.asarray(np.asarray(doses) / problem.room_gy)
+    doses = np.empty(len(problem.limits))
+    # A VOI with several limits is evaluated once.
+    for voi in {id(voi): voi for _, voi in problem.limits}.values():
+        own = [index for index, (_, other) in enumerate(problem.limits) if other is voi]
+        doses[own] = values_gy(voi, [problem.limits[index][0] for index in own], activity_mbq)
+    return np.asarray(doses / problem.room_gy)
 
 
 def use_of_limits(problem: ActivityProblem, activity_mbq: Float[np.ndarray, " injections"]) -> float:
@@ -106,7 +111,7 @@ def tumour_doses(
       activity_mbq: (injections,) activities, MBq.
     """
     if problem.objective.kind == "d70":
-        return np.asarray([voi.value_gy(D70, activity_mbq) for voi in problem.tumours])
+        return np.asarray([values_gy(voi, [D70], activity_mbq)[0] for voi in problem.tumours])
     return np.asarray([float(voi.mean_gy_per_mbq @ activity_mbq) for voi in problem.tumours])
 
 
@@ -121,50 +126,23 @@ def _by_sample(problem: ActivityProblem, activity_mbq: Floats, tumours: Floats, 
         return np.asarray((tumours * tumour_doses(problem, activity_mbq)).min(axis=1))
     if kind == "utcp":
         return _utcp(problem, activity_mbq, tumours, liver)
-    parts = []
-    for column, (voi, target) in enumerate(zip(problem.tumours, problem.tumour_target_gy, strict=True)):
-        dose, weight = voi_samples(voi, activity_mbq)
-        if kind == "volume":
-            parts.append(weight.sum() * _volume_fractions(dose, weight, target / tumours[:, column]))
-        else:
-            alpha = (problem.objective.alpha_per_gy or math.nan) * tumours[:, column]
-            parts.append(log_survival(dose, weight, alpha))
+    samples = [voi_samples(voi, activity_mbq) for voi in problem.tumours]
     total = float(tumour_sizes(problem).sum())
     if kind == "volume":
+        levels = problem.tumour_target_gy / tumours
+        parts = [
+            weight.sum() * fractions_at_doses(dose, weight, levels[:, i]) for i, (dose, weight) in enumerate(samples)
+        ]
         return np.asarray(np.sum(parts, axis=0) / total)
-    survival = np.logaddexp.reduce(np.asarray(parts), axis=0)
-    return np.asarray((math.log(total) - survival) / (problem.objective.alpha_per_gy or math.nan))
-
-
-def voi_samples(
-    voi: VoiDose, activity_mbq: Float[np.ndarray, " injections"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Returns the dose of the samples of a VOI in Gy and their weights.
-
-    Args:
-      voi: VOI with samples.
-      activity_mbq: (injections,) activities, MBq.
-
-    Raises:
-      ValueError: the VOI has no samples.
-    """
-    if voi.samples_gy_per_mbq is None or voi.sample_weight is None:
-        raise ValueError(f"{voi.name} has no samples")
-    return voi.samples_gy_per_mbq @ activity_mbq, np.asarray(voi.sample_weight)
+    alpha = problem.objective.alpha_per_gy or math.nan
+    survival = np.logaddexp.reduce(log_survivals(samples, alpha * tumours), axis=1)
+    return np.asarray((math.log(total) - survival) / alpha)
 
 
 def _volume_fraction(voi: VoiDose, target_gy: float, activity_mbq: Floats) -> float:
     if voi.dose_at_fraction is not None:
         return voi.volume_fraction_at(target_gy, activity_mbq)
-    return float(_volume_fractions(*voi_samples(voi, activity_mbq), np.asarray([target_gy]))[0])
-
-
-def _volume_fractions(dose_gy: Floats, weight: Floats, level_gy: Floats) -> Floats:
-    """V_x at many levels: the inverse of `dosimetry.dose_at_fraction_gy`."""
-    order = np.argsort(dose_gy)
-    share = weight[order] / weight.sum()
-    above = 1 - (np.cumsum(share) - share / 2)
-    return np.asarray(np.interp(level_gy, dose_gy[order], above, left=1.0, right=0.0))
+    return float(fractions_at_doses(*voi_samples(voi, activity_mbq), np.asarray([target_gy]))[0])
 
 
 def _utcp(problem: ActivityProblem, activity_mbq: Floats, tumours: Floats, liver: Floats) -> Floats:

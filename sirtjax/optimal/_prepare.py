@@ -10,11 +10,14 @@ from sirtjax.optimal._cells import dose_cells
 from sirtjax.optimal._exact import limit_use, outcome_numbers
 from sirtjax.optimal._problem import BY_VOXEL, MAXIMUM_INJECTIONS, ActivityProblem
 from sirtjax.optimal._robust import allowed_violations, robust_use
-from sirtjax.optimal._smooth import LEVELS, SearchData
+from sirtjax.optimal._smooth import SearchData
 
 Floats = NDArray[np.float64]
 # Cells of each VOI in the search. The exact histograms correct what they lose.
 CELLS = 1024
+# Ratios at which a tumour is evaluated for all samples of the dose: V_x is interpolated linearly, because it has bends,
+# the logarithm of the survival by a polynomial.
+VOLUME_LEVELS, SURVIVAL_LEVELS = 24, 8
 # Sizes to which limits, tumours and samples are padded: patients of similar size share one program.
 LEAST_LIMITS, LEAST_TUMOURS, LEAST_SAMPLES = 8, 4, 64
 
@@ -77,9 +80,12 @@ def search_data(problem: ActivityProblem, unit_mbq: Float[np.ndarray, " injectio
         limit_mean[row, :count] = np.asarray(values) * unit_mbq / problem.room_gy[index]
     limit_dose = np.zeros((padded_size(len(curved), 1), CELLS, width))
     limit_weight, limit_fraction = np.ones(limit_dose.shape[:2]), np.full(len(limit_dose), 0.5)
+    known: dict[int, tuple[Floats, Floats]] = {}
     for row, index in enumerate(curved):
         limit, voi = problem.limits[index]
-        limit_dose[row, :, :count], limit_weight[row] = _cells(voi.samples_gy_per_mbq, voi.sample_weight)
+        if id(voi) not in known:
+            known[id(voi)] = _cells(voi.samples_gy_per_mbq, voi.sample_weight)
+        limit_dose[row, :, :count], limit_weight[row] = known[id(voi)]
         limit_dose[row, :, :count] *= unit_mbq / problem.room_gy[index]
         limit_fraction[row] = min(limit.volume_fraction or 0.5, 1 - 1e-6)
     tumours = len(problem.tumours)
@@ -106,7 +112,8 @@ def search_data(problem: ActivityProblem, unit_mbq: Float[np.ndarray, " injectio
             square = problem.liver.square_gy2_per_mbq2 * np.outer(unit_mbq, unit_mbq)
             liver_square[:count, :count] = square * numbers[5]
     slots = len(limit_mean) + len(limit_dose)
-    limits, ratios, levels, liver, sample_weight = _samples(problem, slots, padded)
+    limits, ratios, liver, sample_weight = _samples(problem, slots, padded)
+    levels, level_weight = _levels(problem, ratios)
     arrays = {
         "limit_mean": limit_mean,
         "limit_dose": limit_dose,
@@ -127,6 +134,7 @@ def search_data(problem: ActivityProblem, unit_mbq: Float[np.ndarray, " injectio
         "tumour_ratio": ratios,
         "liver_ratio": liver,
         "level_ratio": levels,
+        "level_weight": level_weight,
         "sample_weight": sample_weight,
         "limit_probability": _limit_probability(problem),
         "gain_probability": 0.5 if problem.robust is None else problem.robust.probability,
@@ -151,16 +159,38 @@ def _limit_probability(problem: ActivityProblem) -> float:
     return 1 - (allowed + 0.5) / scenarios.count
 
 
-def _samples(problem: ActivityProblem, slots: int, padded: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def _samples(problem: ActivityProblem, slots: int, padded: int) -> tuple[Floats, Floats, Floats, Floats]:
     scenarios = problem.scenarios
     if scenarios is None:
-        return np.ones((1, slots)), np.ones((1, padded)), np.ones((padded, LEVELS)), np.ones(1), np.ones(1)
+        return np.ones((1, slots)), np.ones((1, padded)), np.ones(1), np.ones(1)
     size = padded_size(scenarios.count, LEAST_SAMPLES)
     extra = size - scenarios.count
-    limits, tumours, levels = np.ones((size, slots)), np.ones((size, padded)), np.ones((padded, LEVELS))
+    limits, tumours = np.ones((size, slots)), np.ones((size, padded))
     limits[: scenarios.count, limit_slots(problem)] = scenarios.limits
-    columns = scenarios.tumours.shape[1]
-    tumours[: scenarios.count, :columns] = scenarios.tumours
-    levels[:columns] = np.quantile(scenarios.tumours, np.linspace(0, 1, LEVELS), axis=0).T
+    tumours[: scenarios.count, : scenarios.tumours.shape[1]] = scenarios.tumours
     weight = np.pad(np.ones(scenarios.count), (0, extra))
-    return limits, tumours, levels, np.pad(scenarios.liver, (0, extra), constant_values=1.0), weight
+    return limits, tumours, np.pad(scenarios.liver, (0, extra), constant_values=1.0), weight
+
+
+def _levels(problem: ActivityProblem, ratios: Floats) -> tuple[Floats, Floats]:
+    """Ratios between which each tumour is interpolated, (t, k), and the weights in each sample, (s, t, k)."""
+    survival = problem.objective.kind == "eud"
+    count = SURVIVAL_LEVELS if survival else VOLUME_LEVELS
+    if problem.scenarios is None or problem.objective.kind not in ("eud", "volume"):
+        return np.ones((ratios.shape[1], 1)), np.ones((len(ratios), ratios.shape[1], 1))
+    levels = np.ones((ratios.shape[1], count))
+    weights = np.zeros((*ratios.shape, count))
+    weights[:, :, 0] = 1
+    for column, samples in enumerate(problem.scenarios.tumours.T):
+        found = weights[: len(samples), column]
+        if survival:
+            low, width = samples.min(), max(float(np.ptp(samples)), 1e-3)
+            nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+            levels[column] = low + width * (nodes + 1) / 2
+            at = np.polynomial.chebyshev.chebvander((samples - low) * (2 / width) - 1, count - 1)
+            found[:] = at @ np.linalg.inv(np.polynomial.chebyshev.chebvander(nodes, count - 1))
+        else:
+            levels[column] = np.quantile(samples, np.linspace(0, 1, count))
+            for index, row in enumerate(np.eye(count)):
+                found[:, index] = np.interp(samples, levels[column], row)
+    return levels, weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +17,12 @@ from sirtjax.optimal._smooth import SearchData, values_and_derivatives
 Floats = NDArray[np.float64]
 # Local searches, corrections of the smooth problem to the exact metrics, and iterations of each search.
 SEARCHES, CORRECTIONS, ITERATIONS = 6, 3, 25
+# A local search ends after three iterations with a smaller change of the units.
+STALLED = 1e-6
 # Points around an optimum that are compared by the exact metrics.
 AROUND = 256
+# Sweeps over the neighbours of an optimum, and the relative gain of a sweep below which the next has smaller steps.
+SWEEPS, LEAST_GAIN = 80, 1e-7
 # Local optima whose objectives differ by less than this fraction count as one.
 AGREEMENT = 1e-3
 # A tie may be broken at the expense of this fraction of the objective.
@@ -175,28 +180,26 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
         "fun": lambda v: 1 - at(v)[1],
         "jac": lambda v: -np.pad(at(v)[3], ((0, 0), (0, len(v) - count))),
     }
-    bounds = [(0.0, float(top)) for top in smooth.most]
+    bounds: list[tuple[float | None, float | None]] = [(0.0, float(top)) for top in smooth.most]
+    first, constraints = start, [limits]
     if floor is not None:
         rows = {"type": "ineq", "fun": lambda v: at(v)[0] / scale - floor / scale, "jac": lambda v: at(v)[2] / scale}
-        found = minimize(
-            lambda v: -float(at(v)[0].mean()) / scale,
-            start,
-            jac=lambda v: -at(v)[2].mean(axis=0) / scale,
-            bounds=bounds,
-            constraints=[limits, rows],
-            method="SLSQP",
-            options={"maxiter": ITERATIONS, "ftol": 3e-6},
-        )
+        constraints.append(rows)
+
+        def loss(v: Floats) -> float:
+            return -float(at(v)[0].mean()) / scale
+
+        def slope(v: Floats) -> Floats:
+            return np.asarray(-at(v)[2].mean(axis=0) / scale)
+
     elif len(gains) == 1:
-        found = minimize(
-            lambda v: -float(at(v)[0][0]) / scale,
-            start,
-            jac=lambda v: -at(v)[2][0] / scale,
-            bounds=bounds,
-            constraints=[limits],
-            method="SLSQP",
-            options={"maxiter": ITERATIONS, "ftol": 3e-6},
-        )
+
+        def loss(v: Floats) -> float:
+            return -float(at(v)[0][0]) / scale
+
+        def slope(v: Floats) -> Floats:
+            return np.asarray(-at(v)[2][0] / scale)
+
     else:
         # The lowest tumour as a variable of its own, which every tumour must reach.
         lowest = {
@@ -204,16 +207,37 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
             "fun": lambda v: at(v)[0] / scale - v[-1],
             "jac": lambda v: np.hstack([at(v)[2] / scale, -np.ones((len(gains), 1))]),
         }
-        found = minimize(
-            lambda v: -float(v[-1]),
-            np.append(start, float(gains.min()) / scale),
-            jac=lambda v: np.append(np.zeros(count), -1.0),
-            bounds=[*bounds, (None, None)],
-            constraints=[limits, lowest],
+        constraints.append(lowest)
+        first, bounds = np.append(start, float(gains.min()) / scale), [*bounds, (None, None)]
+
+        def loss(v: Floats) -> float:
+            return -float(v[-1])
+
+        def slope(v: Floats) -> Floats:
+            return np.append(np.zeros(count), -1.0)
+
+    reached, stalled = first, 0
+
+    def progress(v: Floats) -> None:
+        nonlocal reached, stalled
+        stalled = stalled + 1 if np.abs(v - reached).max() < STALLED else 0
+        reached = np.array(v)
+        # The rounding of the smooth problem can hide that it has converged.
+        if stalled == 3:
+            raise StopIteration
+
+    with contextlib.suppress(StopIteration):  # older versions of SciPy do not catch it
+        reached = minimize(
+            loss,
+            first,
+            jac=slope,
+            bounds=bounds,
+            constraints=constraints,
             method="SLSQP",
+            callback=progress,
             options={"maxiter": ITERATIONS, "ftol": 3e-6},
-        )
-    units = np.clip(np.nan_to_num(np.asarray(found.x[:count], np.float64)), 0, smooth.most)
+        ).x
+    units = np.clip(np.nan_to_num(np.asarray(reached[:count], np.float64)), 0, smooth.most)
     return units if units.any() else start
 
 
@@ -227,20 +251,39 @@ def _polished(smooth: SmoothProblem, best: tuple[Floats, float]) -> tuple[Floats
     width = np.repeat([0.5, 0.1], AROUND // 2)[:, None]
     offsets = 2 * qmc.Halton(d=len(best[0]), scramble=False).random(AROUND + 1)[1:] - 1
     around = [smooth.exact(np.clip(best[0] + offset, 0, smooth.most)) for offset in width * offsets]
-    for start in (best, max(around, key=lambda one: one[1])):
-        best = max(best, _neighbours(smooth, start), key=lambda one: one[1])
-    return best
+    other = max(around, key=lambda one: one[1])
+    # The steps from a point that is far from an optimum are slow, so a local search comes first.
+    climbed = smooth.exact(_climb(corrected_to(smooth, other[0]), other[0]))
+    other = max(other, climbed, key=lambda one: one[1])
+    best = max(_neighbours(smooth, best), _neighbours(smooth, other, seed=1), key=lambda one: one[1])
+    # Where several limits meet, single injections cannot move any more, but all together can.
+    climbed = smooth.exact(_climb(corrected_to(smooth, best[0]), best[0]))
+    return _neighbours(smooth, max(best, climbed, key=lambda one: one[1]), seed=2)
 
 
-def _neighbours(smooth: SmoothProblem, best: tuple[Floats, float]) -> tuple[Floats, float]:
-    step = 0.02
-    while step > 1e-5:
-        better = False
-        for direction in np.vstack([np.eye(len(best[0])), -np.eye(len(best[0]))]):
+def _neighbours(smooth: SmoothProblem, best: tuple[Floats, float], *, seed: int = 0) -> tuple[Floats, float]:
+    """Pattern search by the exact metrics, alternately in the directions of the injections and in random ones.
+
+    After each sweep it also takes the whole way of the sweep again. Random directions follow the edges between limits.
+    """
+    rng = np.random.default_rng(seed)
+    step, failed = 0.02, 0
+    for sweep in range(SWEEPS):
+        axes = np.eye(len(best[0]))
+        if sweep % 2:
+            axes = np.linalg.qr(rng.normal(size=axes.shape))[0]
+        before = best
+        for direction in np.vstack([axes, -axes]):
             trial = smooth.exact(np.clip(best[0] + step * direction, 0, smooth.most))
-            if trial[1] > best[1] * (1 + 1e-9):
-                best, better = trial, True
-        step = step if better else step / 3
+            best = max(best, trial, key=lambda one: one[1])
+        if best[1] > before[1]:
+            trial = smooth.exact(np.clip(2 * best[0] - before[0], 0, smooth.most))
+            best = max(best, trial, key=lambda one: one[1])
+        failed = failed + 1 if best[1] <= before[1] + LEAST_GAIN * abs(before[1]) else 0
+        if failed == 2:
+            step, failed = step / 3, 0
+            if step < 1e-5:
+                break
     return best
 
 

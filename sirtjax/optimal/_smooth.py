@@ -5,6 +5,7 @@ Only the search uses these functions. The exact histograms decide on the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,8 +16,6 @@ from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry import smooth_dose_at_volume_fraction_gy, smooth_volume_fraction_at_dose
 from sirtjax.typing import Array, Scalar
 
-# Ratios at which the histogram and the survival of a tumour are evaluated for all samples of the dose.
-LEVELS = 24
 # Weight of the mean tumour dose over its target in the objective "volume", whose derivative is 0 far from the target.
 NUDGE = 1e-4
 _TINY = 1e-30
@@ -38,7 +37,8 @@ class SearchData(NamedTuple):
       liver_mean, liver_square: (n,) and (n, n), the same of the normal liver.
       numbers: (5,) alpha, dose for 50 % TCP and its slope, dose for 50 % NTCP and its slope.
       limit_ratio, tumour_ratio, liver_ratio: (s, l + q), (s, t), (s,) samples of true over computed dose.
-      level_ratio: (t, LEVELS) ratios at which a tumour is evaluated.
+      level_ratio: (t, k) ratios at which the histogram or the survival of a tumour is evaluated.
+      level_weight: (s, t, k) weights of these ratios in each sample.
       sample_weight: (s,) 1 for a sample, 0 for padding.
       limit_probability: probability that the limits are kept; tightened for "chance".
       gain_probability: probability of the worst case of the objective.
@@ -63,7 +63,8 @@ class SearchData(NamedTuple):
     limit_ratio: Float[Array, "s l_and_q"]
     tumour_ratio: Float[Array, "s t"]
     liver_ratio: Float[Array, " s"]
-    level_ratio: Float[Array, "t levels"]
+    level_ratio: Float[Array, "t k"]
+    level_weight: Float[Array, "s t k"]
     sample_weight: Float[Array, " s"]
     limit_probability: Scalar
     gain_probability: Scalar
@@ -93,8 +94,11 @@ def smooth_values(
         return _tumour_doses(units, data, kind), use
     if gain == "nominal":
         ones = jnp.ones((1, len(data.tumour_used)))
-        return _sample_values(units, data, ones, jnp.ones(1), ones.T, kind), use
-    values = _sample_values(units, data, data.tumour_ratio, data.liver_ratio, data.level_ratio, kind)
+        data = data._replace(
+            tumour_ratio=ones, liver_ratio=jnp.ones(1), level_ratio=ones.T, level_weight=ones[:, :, None]
+        )
+        return _sample_values(units, data, kind), use
+    values = _sample_values(units, data, kind)
     weight = data.sample_weight
     if gain == "worst-case":
         width = _width(values, weight, data.bandwidth)
@@ -110,14 +114,19 @@ def _values_and_derivatives(
     units: Float[Array, " n"], data: SearchData, *, kind: str, limits: str, gain: str
 ) -> tuple[tuple[Float[Array, " g"], Float[Array, " c"]], tuple[Float[Array, "g n"], Float[Array, "c n"]]]:
     """Values of `smooth_values` and their exact derivatives by the activities."""
+    shift = jnp.zeros_like(data.limit_scale)
 
-    def both(units: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        shift = jnp.zeros_like(data.limit_scale)
-        found = smooth_values(units, shift, data, kind=kind, limits=limits, gain=gain)
-        return found, found
+    def part(index: int) -> Callable[[Array], tuple[Array, Array]]:
+        def one(units: Array) -> tuple[Array, Array]:
+            found = smooth_values(units, shift, data, kind=kind, limits=limits, gain=gain)[index]
+            return found, found
 
-    derivatives, found = jax.jacfwd(both, has_aux=True)(units)
-    return found, derivatives
+        return one
+
+    # Backwards for one number, forwards for many: the cost is that of one value times the shorter side.
+    by_gains, gains = (jax.jacfwd if gain == "each" else jax.jacrev)(part(0), has_aux=True)(units)
+    by_uses, uses = (jax.jacfwd if limits == "each" else jax.jacrev)(part(1), has_aux=True)(units)
+    return (gains, uses), (by_gains, by_uses)
 
 
 def _use_by_shift(units: Float[Array, " n"], data: SearchData, *, limits: str) -> Float[Array, "c l_and_q"]:
@@ -166,33 +175,27 @@ def _tumour_doses(units: Array, data: SearchData, kind: str) -> Array:
     return jax.vmap(at)(data.tumour_dose, data.tumour_weight) * data.tumour_scale
 
 
-def _sample_values(units: Array, data: SearchData, tumours: Array, liver: Array, levels: Array, kind: str) -> Array:
-    """The objective in each sample, (s,); `levels` (t, k) are ratios between which a tumour is interpolated."""
+def _sample_values(units: Array, data: SearchData, kind: str) -> Array:
+    """The objective in each sample, (s,); the histogram of a tumour is interpolated between ratios."""
     used = data.tumour_used > 0
     if kind in ("mean", "d70"):
-        return jnp.min(jnp.where(used[None], tumours * _tumour_doses(units, data, kind)[None], jnp.inf), axis=1)
+        doses = data.tumour_ratio * _tumour_doses(units, data, kind)[None]
+        return jnp.min(jnp.where(used[None], doses, jnp.inf), axis=1)
     if kind == "utcp":
-        return _log_utcp(units, data, tumours, liver)
+        return _log_utcp(units, data)
     size = jnp.sum(data.tumour_weight, axis=1) * data.tumour_used
 
     def one(dose: Array, weight: Array, target: Array, levels: Array) -> Array:
         return _at_levels(units, data, dose, weight, target, levels, kind=kind)
 
-    found = jax.vmap(one)(data.tumour_dose, data.tumour_weight, data.tumour_target, levels)
-    if levels.shape[1] > 1:
-        by_sample = jax.vmap(_interpolated, in_axes=(1, 0, 0), out_axes=1)(tumours, levels, found)
-    else:
-        by_sample = found.T
+    found = jax.vmap(one)(data.tumour_dose, data.tumour_weight, data.tumour_target, data.level_ratio)
+    by_sample = jnp.sum(data.level_weight * found[None], axis=2)
     if kind == "volume":
         nudge = jnp.sum(jnp.where(used, data.tumour_mean @ units / data.tumour_target, 0.0)) / jnp.sum(used)
         return jnp.sum(by_sample * size[None], axis=1) / jnp.sum(size) + NUDGE * nudge
     alpha = data.numbers[0]
     survival = jax.nn.logsumexp(jnp.where(used[None], by_sample, -jnp.inf), axis=1)
     return (jnp.log(jnp.sum(size)) - survival) / alpha
-
-
-def _interpolated(at: Array, levels: Array, values: Array) -> Array:
-    return jnp.interp(at, levels, values)
 
 
 def _at_levels(
@@ -211,15 +214,18 @@ def _at_levels(
     )(levels)
 
 
-def _log_utcp(units: Array, data: SearchData, tumours: Array, liver: Array) -> Array:
+def _log_utcp(units: Array, data: SearchData) -> Array:
+    tumours, liver = data.tumour_ratio, data.liver_ratio
     half, gamma, liver_half, m = data.numbers[1], data.numbers[2], data.numbers[3], data.numbers[4]
     linear = data.tumour_mean @ units
     quadratic = jnp.einsum("tij,i,j->t", data.tumour_square, units, units)
-    metric = jnp.maximum(tumours * linear[None] + tumours**2 * quadratic[None], _TINY)
-    lost = jnp.logaddexp(0.0, 4 * gamma * jnp.log(half / metric))
+    used = data.tumour_used[None] > 0
+    # 1 for padding, whose derivative would otherwise be 0 times infinity.
+    metric = jnp.where(used, jnp.maximum(tumours * linear[None] + tumours**2 * quadratic[None], _TINY), 1.0)
+    lost = jnp.logaddexp(0.0, 4 * gamma * (jnp.log(half) - jnp.log(metric)))
     damage = liver * (data.liver_mean @ units) + liver**2 * (units @ data.liver_square @ units)
     spared = jax.scipy.special.log_ndtr((liver_half - damage) / (m * liver_half))
-    return spared - jnp.sum(jnp.where(data.tumour_used[None] > 0, lost, 0.0), axis=1)
+    return spared - jnp.sum(jnp.where(used, lost, 0.0), axis=1)
 
 
 def _dose_at(values: Array, weight: Array, fraction: Scalar, bandwidth: Scalar) -> Array:
