@@ -6,7 +6,7 @@
 Digital phantoms with a SPECT of 99mTc-MAA with Poisson noise (`sirtjax simulate`, preset `default`), without the rest
 of a plan: 2 s per patient. Errors are added with SciPy and have the sizes of `case-uncertainty.toml`: contours of liver
 and lesions 1.6 mm with a correlation of 20 mm, surface between the territories 5 mm, stated resolution 10 %. All masks
-are translated by 1.5, 1.5 and 2.5 mm (standard deviations). The check is told these sizes and the noise that
+are translated by 1.5, 1.5 and 2.5 mm (standard deviations). The check receives these sizes and the noise that
 `image_noise` measures. It uses the grid and the signed distances of the intervals. Lesions whose drawn radius is below
 6 mm are counted apart, because they have no interval.
 

@@ -189,7 +189,7 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
         def loss(v: Floats) -> float:
             return -float(at(v)[0].mean()) / scale
 
-        def slope(v: Floats) -> Floats:
+        def gradient(v: Floats) -> Floats:
             return np.asarray(-at(v)[2].mean(axis=0) / scale)
 
     elif len(gains) == 1:
@@ -197,7 +197,7 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
         def loss(v: Floats) -> float:
             return -float(at(v)[0][0]) / scale
 
-        def slope(v: Floats) -> Floats:
+        def gradient(v: Floats) -> Floats:
             return np.asarray(-at(v)[2][0] / scale)
 
     else:
@@ -213,7 +213,7 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
         def loss(v: Floats) -> float:
             return -float(v[-1])
 
-        def slope(v: Floats) -> Floats:
+        def gradient(v: Floats) -> Floats:
             return np.append(np.zeros(count), -1.0)
 
     reached, stalled = first, 0
@@ -230,7 +230,7 @@ def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) 
         reached = minimize(
             loss,
             first,
-            jac=slope,
+            jac=gradient,
             bounds=bounds,
             constraints=constraints,
             method="SLSQP",

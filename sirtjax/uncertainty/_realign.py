@@ -24,12 +24,12 @@ class Realignment:
     """The linear response of an alignment to the difference between image and fitted image.
 
     Attributes:
-      slopes: (3, i, j, k) change of the fitted image per mm of translation of the contours, without the part that other
+      derivatives: (3, i, j, k) change of the fitted image per mm of translation of the contours, without the part that other
         concentrations explain; 0 far from the liver.
-      inverse: (3, 3) inverse of the products of the slopes.
+      inverse: (3, 3) inverse of the products of the derivatives.
     """
 
-    slopes: Float[Array, "3 i j k"]
+    derivatives: Float[Array, "3 i j k"]
     inverse: Float[Array, "3 3"]
 
 
@@ -68,13 +68,15 @@ def realignment(
     products = jnp.tensordot(basis, basis, axes=((1, 2, 3), (1, 2, 3)))
     ridge = 1e-6 * jnp.trace(products) / len(products) * jnp.eye(len(products))  # a region can be empty
     explained = jnp.linalg.solve(products + ridge, jnp.tensordot(basis, change, axes=((1, 2, 3), (1, 2, 3))))
-    slopes = change - jnp.tensordot(explained.T, basis, axes=1)
-    information = jnp.tensordot(slopes, slopes, axes=((1, 2, 3), (1, 2, 3)))
+    derivatives = change - jnp.tensordot(explained.T, basis, axes=1)
+    information = jnp.tensordot(derivatives, derivatives, axes=((1, 2, 3), (1, 2, 3)))
     in_liver = 1.0 - jnp.asarray(regions)[-1]
     level = jnp.sum(synthetic * in_liver) / jnp.maximum(jnp.sum(in_liver), 1e-3)
     # Variance of a sum over the noise: that of the blurred white noise, whose neighbours count together.
     variance = jnp.asarray(noise_scale) ** 2 * level
-    return Realignment(slopes=slopes, inverse=jnp.linalg.inv(information + variance / PRIOR_MM**2 * jnp.eye(3)))
+    return Realignment(
+        derivatives=derivatives, inverse=jnp.linalg.inv(information + variance / PRIOR_MM**2 * jnp.eye(3))
+    )
 
 
 def realigned_shift_mm(fit: Realignment, residual: Float[Array, "i j k"]) -> Float[jax.Array, "3"]:
@@ -84,5 +86,5 @@ def realigned_shift_mm(fit: Realignment, residual: Float[Array, "i j k"]) -> Flo
       fit: response at the known treatment.
       residual: (i, j, k) image minus fitted image with the contours as they are.
     """
-    found: jax.Array = jnp.asarray(fit.inverse) @ jnp.tensordot(jnp.asarray(fit.slopes), residual, axes=3)
+    found: jax.Array = jnp.asarray(fit.inverse) @ jnp.tensordot(jnp.asarray(fit.derivatives), residual, axes=3)
     return found

@@ -153,8 +153,8 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
     usable = [one for one in side if one.spread is not None and one.corrected_mbq is not None]
     if limiting not in usable:
         return _Bound("", "activity", injection.activity_mbq, None, None, limiting.reason)
-    # The bounds as a simulated measurement finds them. The smallest of several uncertain bounds is found too small on
-    # average, and the largest too large: the true one is on the other side of what is found.
+    # The bounds as simulated measurements find them. The smallest of several uncertain bounds is found too small on
+    # average, and the largest too large. This bias is removed.
     logs = np.stack(
         [math.log(one.corrected_mbq) - one.spread.samples for one in usable]  # type: ignore[arg-type, union-attr]
     )

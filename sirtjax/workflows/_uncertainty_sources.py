@@ -171,6 +171,8 @@ def source_records(
             origin += f"; {noise.volume_ml:.0f} mL of normal tissue, standard error {noise.fraction_error:.2g}"
         else:
             sizes, correlation = (table.noise_fraction,), table.correlation_fwhm_mm  # type: ignore[attr-defined]
+        if name == "registration" and aligned_floor_mm(stated, alignment) is not None:
+            origin += "; each simulation repeats the alignment"
         relative = isinstance(table, RelativeSourceTable) or name in _NUMBERS
         found.append(
             UncertaintySource(
@@ -209,6 +211,9 @@ def registration_mm(table: RegistrationSourceTable, alignment: ActivityAlignment
 def aligned_floor_mm(stated: StatedSources, alignment: ActivityAlignment | None) -> tuple[float, float, float] | None:
     """Returns the displacement that remains after an alignment, if the case applies one and relies on it.
 
+    A translation that the image contradicts, or does not determine, is no alignment: the simulations then displace the
+    image by the standard error of the proposal.
+
     Args:
       stated: sources of the case.
       alignment: proposed translation, in addition to the applied one.
@@ -216,7 +221,7 @@ def aligned_floor_mm(stated: StatedSources, alignment: ActivityAlignment | None)
     table = registration_table(stated)
     if table is None or table.size_mm != "alignment" or alignment is None or alignment.applied_mm is None:
         return None
-    return table.floor_mm
+    return table.floor_mm if alignment.determined and not alignment.significant else None
 
 
 def simulated_sources(

@@ -1,5 +1,8 @@
 """Uneven uptake within regions: against dense normal distributions in NumPy, SciPy's transform, and simulations."""
 
+from dataclasses import replace
+
+import ball_treatment
 import jax
 import numpy as np
 import pytest
@@ -12,28 +15,12 @@ SIGMA = 1.0 / 2.354820045
 UPTAKE, LENGTH_MM, NOISE, NOISE_MM, FWHM_MM = 0.15, 15.0, 0.12, 8.0, 12.0
 
 
-def data(lesions=1):
-    everywhere = np.zeros((1, 4), np.int32)
-    return uncertainty.TreatmentData(
-        spacing_mm=SPACING_MM,
-        fwhm_mm=np.full(3, FWHM_MM, np.float32),
-        activity_mbq=np.ones(1, np.float32),
-        image_mbq_per_unit=np.float32(0.0),
-        gy_ml_per_mbq=np.float32(47.0),
-        lung_gy_per_mbq=np.float32(0.05),
-        octant=np.ones((1, 1, 1), np.float32),
-        octant_slope=np.zeros((1, 1, 1), np.float32),
-        shell_mm=np.zeros(1, np.float32),
-        shell_part=np.ones(1, np.float32),
-        members=np.ones((1, lesions + 2), np.float32),
-        near=everywhere,
-        fractions=np.array([0.7], np.float32),
-        threshold_gy=np.ones(1, np.float32),
-        bed_per_gy=np.zeros(1, np.float32),
-        normal_of=np.zeros(lesions, np.int32),
-    )
-
-
+DATA = replace(
+    ball_treatment.DATA,
+    spacing_mm=SPACING_MM,
+    fwhm_mm=np.full(3, FWHM_MM, np.float32),
+    normal_of=np.zeros(1, np.int32),
+)
 FAR_MM = np.full((3, *SHAPE), -500.0, np.float32)
 
 
@@ -43,7 +30,7 @@ def texture(image, spread, regions, noise=NOISE, distance_mm=FAR_MM):
         spread,
         regions,
         distance_mm,
-        data(),
+        DATA,
         uptake_fraction=np.float32(UPTAKE),
         uptake_fwhm_mm=np.float32(LENGTH_MM),
         noise_fraction=np.float32(noise),

@@ -190,6 +190,12 @@ def test_an_applied_alignment_is_repeated_and_leaves_its_floor(tmp_path):
         for one in (floor_mm, None)
     ]
     assert sizes == [[0.0, 1.0, 4.0], pytest.approx([0.5, 2**0.5, 5.0])]
+    assert "repeats the alignment" in next(row.origin for row in records if row.name == "registration")
+    # Shifts that the image contradicts or does not determine are no alignment.
+    far = ActivityAlignment((4.0, 0.0, 0.0), (0.5, 1.0, 3.0), True, 1.0, (1.0, 2.0, 3.0))
+    unknown = ActivityAlignment((0.0, 0.0, 0.0), (6.0, 6.0, 6.0), False, 1.0, (1.0, 2.0, 3.0))
+    assert aligned_floor_mm(stated, far) is None and aligned_floor_mm(stated, unknown) is None
+    assert not any("repeats the alignment" in row.origin for row in source_records(stated, far))
     other = TABLE | {"registration": {"size_mm": [1.0, 1.0, 1.0], **STATED}}
     assert aligned_floor_mm(stated_sources(made(tmp_path, other), made(tmp_path, other).uncertainty), applied) is None
 
