@@ -24,8 +24,8 @@ class Realignment:
     """The linear response of an alignment to the difference between image and fitted image.
 
     Attributes:
-      derivatives: (3, i, j, k) change of the fitted image per mm of translation of the contours, without the part that other
-        concentrations explain; 0 far from the liver.
+      derivatives: (3, i, j, k) change of the fitted image per mm of translation of the contours, without the part that
+        other concentrations explain; 0 far from the liver.
       inverse: (3, 3) inverse of the products of the derivatives.
     """
 

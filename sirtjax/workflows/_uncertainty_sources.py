@@ -211,8 +211,8 @@ def registration_mm(table: RegistrationSourceTable, alignment: ActivityAlignment
 def aligned_floor_mm(stated: StatedSources, alignment: ActivityAlignment | None) -> tuple[float, float, float] | None:
     """Returns the displacement that remains after an alignment, if the case applies one and relies on it.
 
-    A translation that the image contradicts, or does not determine, is no alignment: the simulations then displace the
-    image by the standard error of the proposal.
+    If the image contradicts the applied translation or does not determine one, the simulations do not repeat the
+    alignment. They displace the image by the standard error of the proposal instead.
 
     Args:
       stated: sources of the case.
