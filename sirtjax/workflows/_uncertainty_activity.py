@@ -153,20 +153,35 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
     usable = [one for one in side if one.spread is not None and one.corrected_mbq is not None]
     if limiting not in usable:
         return _Bound("", "activity", injection.activity_mbq, None, None, limiting.reason)
-    # The bounds as simulated measurements find them. The smallest of several uncertain bounds is found too small on
-    # average, and the largest too large. This bias is removed.
-    logs = np.stack(
-        [math.log(one.corrected_mbq) - one.spread.samples for one in usable]  # type: ignore[arg-type, union-attr]
-    )
     values = [one.corrected_mbq or 0.0 for one in usable]
     nearest = min if limiting.side == "upper" else max
     scale = injection.activity_mbq / max(limiting.value_mbq, 1e-12)
     corrected = nearest(values)
-    samples = math.log(corrected) - (logs.min(axis=0) if limiting.side == "upper" else logs.max(axis=0))
+    spreads = [one.spread.samples for one in usable if one.spread is not None]
+    samples = strictest_samples(values, spreads, upper=limiting.side == "upper")
     setting = usable[int(np.argmin(values) if limiting.side == "upper" else np.argmax(values))]
     return _Bound(
         "", "activity", injection.activity_mbq, scale * corrected, _spread(samples, setting.spread, known.level), ""
     )
+
+
+def strictest_samples(
+    values: Sequence[float], samples: Sequence[Float64[np.ndarray, " count"]], *, upper: bool
+) -> Float64[np.ndarray, " count"]:
+    """Computes the logarithm of true over estimated value for the strictest of several bounds.
+
+    The smallest of several uncertain bounds is found too small on average, and the largest too large. The bounds are
+    therefore taken as the truth, and the samples as errors of their measurement, which find another strictest bound.
+
+    Args:
+      values: estimate of each bound, above 0.
+      samples: (count,) logarithm of true over estimated value of each bound.
+      upper: whether the smallest bound is the strictest one.
+    """
+    found = np.stack([math.log(value) - one for value, one in zip(values, samples, strict=True)])
+    nearest = np.min if upper else np.max
+    strictest: Float64[np.ndarray, " count"] = math.log(nearest(values)) - nearest(found, axis=0)
+    return strictest
 
 
 def _spread(samples: Float64[np.ndarray, " count"], like: Spread | None, level: float) -> Spread:

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import linprog
 
 from sirtjax import optimal as o
+from sirtjax.optimal._search import smooth_problem
 
 
 def scenarios(problem, count, seed):
@@ -104,3 +105,24 @@ def test_robust_multipliers_are_the_gain_of_a_higher_limit(patient):
     after = o.optimise_activity(case.problem("mean", **more))
     expected = sum(gain * 0.02 * one.limit_gy for gain, one in zip(gains, before.limits, strict=True))
     assert after.value - before.value == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("objective", ["expected", "worst-case"])
+@pytest.mark.parametrize("kind", ["eud", "volume", "d70", "mean"])
+def test_the_search_sees_the_objective_over_the_samples(patient, kind, objective):
+    """The smooth objective of the search is near the exact one, and so is its gradient near that by differences."""
+    case = patient(13)
+    samples = scenarios(case.problem(kind, alpha_per_gy=0.02), 200, 5)
+    robust = o.RobustOptions(probability=0.9, objective=objective)
+    problem = case.problem(kind, alpha_per_gy=0.02, robust=robust, scenarios=samples)
+    smooth = smooth_problem(problem)
+
+    def exact(units):
+        return o.objective_value(problem, units * smooth.unit_mbq)
+
+    units = np.array([0.45, 0.4])
+    values, _, gradient, _ = smooth.at(units)
+    assert values[0] == pytest.approx(exact(units), rel=0.02)
+    steps = 0.05 * np.eye(2)
+    differences = [(exact(units + step) - exact(units - step)) / 0.1 for step in steps]
+    np.testing.assert_allclose(gradient[0], differences, rtol=0.1)
