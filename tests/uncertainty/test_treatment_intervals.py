@@ -310,12 +310,42 @@ def test_intervals_of_a_phantom():
     assert better.linear is None and better.budget is None
 
 
+@pytest.mark.slow
+def test_uneven_uptake_and_an_alignment_in_the_intervals(compilations):
+    """Uptake that the image hides makes D70 too high; contours that are aligned again have narrower intervals."""
+    image = np.asarray(partial_volume.gaussian_blur(TRUTH, SPACING_MM, FWHM_MM))
+    uneven = uncertainty.Source(name="uptake", centre=np.zeros(SHAPE), size=1.0, origin="test", evidence="assumed")
+    sizes = dict(shift_mm=0.0, boundary_mm=0.0, lesion_shift_mm=2.0, resolution=0.0, calibration=0.0, shunt=0.0)
+    given = dict(noise_fwhm_mm=np.float32(8.0), noise_fraction=np.float32(0.1), count=64)
+    stated = given | dict(uptake_fwhm_mm=np.float32(15.0), uptake_fraction=np.float32(0.15))
+
+    def intervals(measured=image, key=0, **more):
+        used = sources(**sizes) + ([uneven] if "uptake_fraction" in more else [])
+        return uncertainty.treatment_intervals(measured, DISTANCE_MM, SHUNT, DATA, used, jax.random.key(key), **more)
+
+    plain, textured, aligned = intervals(**given), intervals(**stated), intervals(**stated, aligned=True)
+    # D70 of the normal liver, of which the whole volume is even in this image.
+    assert textured.median.d_gy[2, 1] < plain.median.d_gy[2, 1] * 0.985
+    np.testing.assert_allclose(textured.median.mean_gy[2], plain.median.mean_gy[2], rtol=0.01)
+    # The brighter and larger lesion decides most of the alignment: its contour follows it.
+    assert aligned.standard_deviation.mean_gy[0] < 0.9 * textured.standard_deviation.mean_gy[0]
+    compilations.clear()
+    intervals(0.9 * image, 1, **stated, aligned=True)
+    assert compilations == []
+
+
 def test_wrong_inputs():
     given = dict(noise_fwhm_mm=8.0, noise_fraction=0.1, count=64)
     with pytest.raises(InputError, match=r"missing \['noise'\], unknown \[\]"):
         uncertainty.treatment_intervals(TRUTH, DISTANCE_MM, SHUNT, DATA, sources()[:-1], jax.random.key(0), **given)
     with pytest.raises(InputError, match="distance_mm: expected 4, of lesions, territories and liver, got 3"):
         uncertainty.treatment_intervals(TRUTH, DISTANCE_MM[:3], SHUNT, DATA, sources(), jax.random.key(0), **given)
+    stated = given | dict(uptake_fraction=0.15)
+    with pytest.raises(InputError, match="uptake_fraction, uptake_fwhm_mm: expected both or none of them"):
+        uncertainty.treatment_intervals(TRUTH, DISTANCE_MM, SHUNT, DATA, sources(), jax.random.key(0), **stated)
+    stated |= dict(uptake_fwhm_mm=15.0)
+    with pytest.raises(InputError, match=r"missing \['uptake'\], unknown \[\]"):
+        uncertainty.treatment_intervals(TRUTH, DISTANCE_MM, SHUNT, DATA, sources(), jax.random.key(0), **stated)
 
 
 def test_near_voxels_of_a_large_lesion_are_chosen_evenly():

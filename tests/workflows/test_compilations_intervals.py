@@ -10,6 +10,7 @@ SOURCES = uncertain_case.SOURCES | {
     "samples": 64,
     "budget": "sobol",
     "kernel": {"size": 0.02, **uncertain_case.STATED},
+    "uptake": {"size": 0.15, "correlation_fwhm_mm": 15.0, **uncertain_case.STATED},
 }
 TABLES = {
     "partial_volume": {"methods": ["rbv"], "propose_shift": True},
