@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import select
 import signal
@@ -58,9 +59,12 @@ def mark(path):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing uses, below those that outgoing connections get while it is not in use yet."""
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Pacs:
