@@ -10,6 +10,7 @@ from sirtjax.reports._certainty import CertaintyLine, certainty_lines, certainty
 from sirtjax.reports._figures import short
 from sirtjax.reports._format import MISSING, number, percent, with_unit
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles
+from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, Certainty, verdicts_of
 
 if TYPE_CHECKING:
     from sirtjax.workflows import InjectionResult, Result, VoiResult
@@ -151,8 +152,12 @@ def _activity_row(result: Result, one: InjectionResult) -> tuple[str, ...]:
 
 def _dose_header(result: Result) -> tuple[str, ...]:
     planned = ("planned (Gy)",) if result.planned else ()
-    mean, d70 = ((one,) for one in interval_titles(result)) if has_intervals(result) else ((), ())
-    return ("VOI", "volume (mL)", "mean (Gy)", *mean, *planned, "D70 (Gy)", *d70, "objectives")
+    if not has_intervals(result):
+        return ("VOI", "volume (mL)", "mean (Gy)", *planned, "D70 (Gy)", "objectives")
+    # Targets and limits compare the doses without correction, the intervals those with it.
+    mean, d70 = interval_titles(result)
+    uncorrected = "mean, uncorrected (Gy)", "D70, uncorrected (Gy)"
+    return ("VOI", "volume (mL)", uncorrected[0], mean, *planned, uncorrected[1], d70, "objectives")
 
 
 def _dose_row(result: Result, voi: VoiResult) -> tuple[str, ...]:
@@ -179,9 +184,15 @@ def _intervals(result: Result, name: str) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _met(result: Result, name: str) -> str:
-    """Whether every target and limit on a VOI is met; a recommendation does not count."""
-    found = [one.met for one in result.objectives if one.voi == name and one.purpose == "bound"]
-    return MISSING if not found else "met" if all(found) else "not met"
+    """Whether every target and limit on a VOI is met, and certainly; a recommendation does not count."""
+    found = [one for one in result.objectives if one.voi == name and one.purpose == "bound"]
+    if not found:
+        return MISSING
+    if not all(one.met for one in found):
+        return "not met"
+    certainties = {one.certainty for one in verdicts_of(result) if one.objective in found}
+    worst: Certainty | None = "not met" if "not met" in certainties else "open" if "open" in certainties else None
+    return "met" if worst is None else CERTAINTY_WORDS[worst]
 
 
 def _important(result: Result, lesions: Sequence[VoiResult]) -> list[VoiResult]:

@@ -14,6 +14,7 @@ from reportlab.lib.units import inch
 from reportlab.platypus import HRFlowable, Image, PageBreak, Paragraph, Spacer, Table
 
 from sirtjax.reports._interval_pdf import INTERVALS, certainty_block
+from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS
 from sirtjax.reports._pdf_layout import (
     BOLD,
     FONT,
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
     from sirtjax.reports._summary import Summary
 
 COLOURS = {"error": "#b42318", "warning": "#9a6700", "ok": "#1a7f37"}
-VERDICTS = {"met": COLOURS["ok"], "not met": COLOURS["error"]}
+VERDICTS = {
+    "met": COLOURS["ok"],
+    "not met": COLOURS["error"],
+    CERTAINTY_WORDS["open"]: COLOURS["warning"],
+    CERTAINTY_WORDS["not met"]: COLOURS["error"],
+}
 FACT_COLUMNS = 4
 GAP = 8.0
 # Parts of the summary are shortened to this first.

@@ -271,6 +271,41 @@ def test_a_band_that_contradicts_itself_is_not_drawn(planned):
     assert next(one for one in verdicts_of(kept) if one.objective.voi == "lesion 1").certainty == "met"
 
 
+def test_the_summary_does_not_call_an_open_target_met(planned):
+    result = planned[0]
+    # Without correction, lesions 1 and 2 meet 180 Gy and lesion 3 does not. The interval of lesion 2 begins below.
+    lower = [
+        dataclasses.replace(one, dose_gy=180.0, met=one.value_gy >= 180.0) if one.direction == "at least" else one
+        for one in result.objectives
+    ]
+    changed = dataclasses.replace(result, objectives=tuple(lower))
+    rows = {
+        one["VOI"]: one for one in Tables(report_html(changed, planned[1], pictures=[])).having("VOI", "objectives")
+    }
+    assert rows["lesion 1"]["objectives"] == "met" and rows["lesion 2"]["objectives"] == "not certain"
+    assert rows["lesion 3"]["objectives"] == "not met" and rows["normal liver"]["objectives"] == "met"
+    assert {"mean, uncorrected (Gy)", "D70, uncorrected (Gy)"} <= set(rows["lesion 1"])
+    # A dose whose whole interval is on the wrong side is not met, whatever the dose without correction says.
+    worse = [dataclasses.replace(one, dose_gy=5.0, met=True) if one.voi == "lungs" else one for one in lower]
+    found = report_html(dataclasses.replace(result, objectives=tuple(worse)), planned[1], pictures=[])
+    lungs = next(one for one in Tables(found).having("VOI", "objectives") if one["VOI"] == "lungs")
+    assert lungs["objectives"] == "certainly not met"
+
+
+def test_the_summary_names_the_dose_without_interval(planned):
+    """A lesion with a cold core keeps the interval of its mean dose."""
+    result = planned[0]
+    rows = [
+        dataclasses.replace(one, interval=None, status="no interval", reason="a cold core")
+        if (one.voi, one.metric) == ("lesion 2", "D70")
+        else one
+        for one in result.uncertainty.rows
+    ]
+    changed = dataclasses.replace(result, uncertainty=dataclasses.replace(result.uncertainty, rows=tuple(rows)))
+    text = next(one.text for one in certainty_lines(changed) if one.label == "no interval")
+    assert "D70 of lesion 2 (a cold core)" in text and "lesion 4" in text and "D70 of lesion 4" not in text
+
+
 def test_without_intervals_nothing_is_printed(result, maps, planned):
     text = report_html(result, maps, pictures=[])
     for word in ("How certain", "Intervals of doses", "5 to 95 %", "no interval"):
