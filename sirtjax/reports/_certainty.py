@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sirtjax.reports._figures import short
 from sirtjax.reports._interval_text import (
     budget_error,
+    dose_without_interval,
     quantiles_text,
     range_text,
     shown_interval,
@@ -120,12 +121,11 @@ def _unknown(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Certainty
     reasons = {one.objective.voi: one.reason for one in sorted_verdicts(verdicts, "no interval")}
     lesions = {row.voi for row in found.rows if row.kind == "lesion"}
     reasons |= {name: why for name, why in without_interval(found).items() if name in lesions and name not in reasons}
-    with_mean = {row.voi for row in found.rows if row.metric == "mean" and shown_interval(row)[0] is not None}
     if not reasons:
         return None
     grouped: dict[str, list[str]] = {}
     for name, why in reasons.items():
-        grouped.setdefault(why, []).append(f"D70 of {short(name)}" if name in with_mean else short(name))
+        grouped.setdefault(why, []).append(short(dose_without_interval(found, name)))
     items = []
     for why, names in grouped.items():
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""

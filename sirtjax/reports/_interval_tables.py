@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sirtjax.reports._format import MISSING, number, significant
 from sirtjax.reports._interval_text import (
     NO_INTERVAL,
+    dose_without_interval,
     interval_text,
     printed_unit,
     quantiles_text,
@@ -118,7 +119,7 @@ def reason_notes(found: UncertaintyResult) -> tuple[str, ...]:
     """Returns a sentence for each reason why VOIs have no interval."""
     grouped: dict[str, list[str]] = {}
     for name, why in without_interval(found).items():
-        grouped.setdefault(why, []).append(name)
+        grouped.setdefault(why, []).append(dose_without_interval(found, name))
     return tuple(f"No interval: {', '.join(names)} ({why})." for why, names in grouped.items())
 
 

@@ -167,6 +167,17 @@ def budget_error(budget: Mapping[str, float]) -> float:
     return max(0.0, -min(parts), (sum(parts) - 1.0) / len(parts))
 
 
+def dose_without_interval(found: UncertaintyResult, name: str) -> str:
+    """Returns a VOI as a note names it: its D70 if the mean dose has an interval.
+
+    Args:
+      found: intervals of a plan or verification.
+      name: name of the VOI.
+    """
+    mean = next((row for row in found.rows if row.voi == name and row.metric == "mean"), None)
+    return f"D70 of {name}" if mean is not None and shown_interval(mean)[0] is not None else name
+
+
 def without_interval(found: UncertaintyResult) -> dict[str, str]:
     """Returns the reason why a VOI has no interval of its doses, by name.
 
