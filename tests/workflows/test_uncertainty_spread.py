@@ -155,7 +155,7 @@ def test_the_strictest_of_several_bounds_is_without_bias():
             samples = -error * rng.normal(size=(3, 256))
             estimate = min(estimates) if upper else max(estimates)
             naive.append(math.log(estimate / strictest))
-            found = strictest_samples(estimates, samples, upper=upper)
+            found = strictest_samples(list(estimates), list(samples), upper=upper)
             corrected.append(naive[-1] + found.mean())
         # What is found is too strict by a third of the error; most of this bias is removed.
         sign = -1.0 if upper else 1.0
