@@ -45,8 +45,8 @@ UNCERTAINTY_RULES: tuple[CheckRule, ...] = (
     ),
     check_rule(
         "SJ619", "warning", "Cold core in a lesion",
-        "{where}: the activity image shows a core with {value} of the uptake of the rim (less than {limit}): D70 "
-        "after partial-volume correction is too low, and D70 and V have no interval; contour the viable part "
+        "{where}: the activity image shows a core with {value} of the uptake of the rim (less than {limit}): do not "
+        "rely on D70 and V, which have no interval; contour the viable part and name it in the case file "
         "(masks.viable)",
         limit=0.75, unit="1", source="digital phantoms (docs/uncertainty.md)",
     ),

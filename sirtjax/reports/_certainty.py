@@ -21,6 +21,7 @@ from sirtjax.reports._interval_verdicts import (
     CERTAINTY_WORDS,
     Certainty,
     Verdict,
+    objective_metric,
     objective_text,
     probability_text,
     required_text,
@@ -76,7 +77,7 @@ def certainty_lines(result: Result) -> tuple[CertaintyLine, ...]:
     lines += [_unknown(found, verdicts)]
     if not verdicts:
         lines.append(CertaintyLine("targets, limits", "The protocol has none that an interval can be compared with."))
-    lines += [_widest(found), CertaintyLine("basis", basis_text(found))]
+    lines += [_main_source(found, verdicts), CertaintyLine("basis", basis_text(found))]
     return tuple(line for line in lines if line is not None)
 
 
@@ -89,7 +90,23 @@ def _line(certainty: Certainty, verdicts: Sequence[Verdict]) -> CertaintyLine | 
     chosen = sorted_verdicts(verdicts, certainty)
     if not chosen:
         return None
-    return CertaintyLine(CERTAINTY_WORDS[certainty], _listed([_item(one) for one in chosen]), LEVELS[certainty])
+    items = _grouped(chosen) if certainty == "met" else [_item(one) for one in chosen]
+    return CertaintyLine(CERTAINTY_WORDS[certainty], _listed(items), LEVELS[certainty])
+
+
+def _grouped(verdicts: Sequence[Verdict]) -> list[str]:
+    """VOIs that certainly meet the same target or limit, together; the table has their intervals."""
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for one in verdicts:
+        voi, metric = objective_metric(one.objective)
+        disagrees = "" if _better(one) == one.objective.met else "; without correction not met"
+        names.setdefault((metric, required_text(one.objective), disagrees), []).append(short(voi))
+    items = []
+    for (metric, required, disagrees), found in names.items():
+        hidden = len(found) - MOST_NAMED
+        more = f" and {hidden} more" if hidden > 0 else ""
+        items.append(f"{metric} of {', '.join(found[:MOST_NAMED])}{more} ({required}{disagrees})")
+    return items
 
 
 def _item(one: Verdict) -> str:
@@ -162,27 +179,53 @@ def largest_source(shown: Interval) -> tuple[str, float] | None:
     return name, min(max(parts[name], 0.0), 1.0)
 
 
-def _widest(found: UncertaintyResult) -> CertaintyLine | None:
-    row = widest_row(found)
+def _main_source(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> CertaintyLine | None:
+    """The source that decides the first uncertain target or limit; without one, that of the widest interval."""
+    row, label = _undecided_row(found, verdicts), "main source"
     if row is None:
-        return None
-    shown, _ = shown_interval(row)
-    if shown is None:
+        row, label = widest_row(found), "widest interval"
+    shown = None if row is None else shown_interval(row)[0]
+    if row is None or shown is None:
         return None
     text = f"{short(row.voi)}, {row.metric}: {range_text(shown.lower, shown.upper, 'Gy')} Gy."
     largest = largest_source(shown)
     if largest is None:
-        return CertaintyLine("widest interval", text)
+        return CertaintyLine("widest interval", text) if label == "widest interval" else None
     name, part = largest
     if part < max(SMALLEST_NAMED_FRACTION, 2.0 * budget_error(shown.budget)):
-        return CertaintyLine("widest interval", f"{text} No source stands out from the error of its budget.")
+        return CertaintyLine(label, f"{text} No source stands out from the error of its budget.")
     # Fixing a source removes its first-order part of the variance.
     narrower = 100 * (1 - math.sqrt(1 - part))
     text += (
         f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If it were known exactly, the "
         f"interval would be about {5 * round(narrower / 5):.0f} % narrower."
     )
-    return CertaintyLine("widest interval", text)
+    return CertaintyLine(label, text)
+
+
+def _undecided_row(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> UncertaintyRow | None:
+    """Interval of the first target or limit that is not certain; None without one that has a budget."""
+    for verdict in sorted_verdicts(verdicts, "open"):
+        voi, metric = objective_metric(verdict.objective)
+        row = next((row for row in found.rows if (row.voi, row.metric) == (voi, metric)), None)
+        if row is not None and row.interval is not None and largest_source(row.interval) is not None:
+            return row
+    return None
+
+
+def _largest_correction(found: UncertaintyResult) -> str:
+    """The lesion whose mean dose the correction changes most, if its interval excludes the uncorrected dose."""
+    changed = []
+    for row in found.rows:
+        shown, _ = shown_interval(row)
+        if row.kind != "lesion" or row.metric != "mean" or shown is None or not row.value or shown.median <= 0:
+            continue
+        if not shown.lower <= row.value <= shown.upper:
+            changed.append((abs(math.log(shown.median / row.value)), row.voi, row.value, shown.median))
+    if not changed:
+        return ""
+    _, name, before, after = max(changed)
+    return f" The correction changes {short(name)} most: a mean of {before:.0f} Gy becomes {after:.0f} Gy."
 
 
 def basis_text(found: UncertaintyResult) -> str:
@@ -196,8 +239,10 @@ def basis_text(found: UncertaintyResult) -> str:
         way = f"from {found.samples} simulated measurements"
     text = (
         f"Intervals of {quantiles_text(found.level)}, {way}, of doses that are corrected for the resolution of the "
-        f"image; prescription and other doses are not. Certainly: at least {50 * (1 + found.level):.3g} % likely."
+        f"image; prescription and other doses are not."
     )
+    text += _largest_correction(found)
+    text += f" Certainly: at least {50 * (1 + found.level):.3g} % likely."
     used = [source for source in found.sources if any(size > 0 for size in source.sizes)]
     assumed = [source_words(source.name) for source in used if source.evidence == "assumed"]
     measured = [source_words(source.name) for source in used if source.evidence == "measured"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 from sirtjax.reports._figures import short
 from sirtjax.reports._interval_budget import FILL, INK, SOFT, WIDTH_INCHES
 from sirtjax.reports._interval_text import shown_interval
+from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, verdicts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sirtjax.workflows import Interval, Result, UncertaintyResult
+    from sirtjax.workflows import Interval, Result
 
 # Bounds farther away, as multiples of the activity, are only named.
 FAR = 2.5
@@ -40,23 +42,33 @@ class ActivityRow:
     verdict: str
 
 
-def activity_rows(found: UncertaintyResult, territory: str, chosen_mbq: float, kind: str) -> tuple[ActivityRow, ...]:
+def activity_rows(result: Result, territory: str, chosen_mbq: float) -> tuple[ActivityRow, ...]:
     """Returns the lines of one territory: lower bounds, the activity, upper bounds.
 
+    The verdict on a bound of several territories is that of the dose, which all injections together cause.
+
     Args:
-      found: intervals of a plan or verification.
+      result: plan or verification with intervals.
       territory: name of the territory.
       chosen_mbq: activity of the report.
-      kind: "plan" or "verification".
     """
+    found = result.uncertainty
+    if found is None:
+        return ()
+    count = Counter(one.name for one in found.bounds)
+    of_dose = {one.objective.name: CERTAINTY_WORDS[one.certainty] for one in verdicts_of(result)}
     rows: dict[str, list[ActivityRow]] = {"lower": [], "activity": [], "upper": []}
     for one in (*found.bounds, *found.activities):
         if one.territory != territory or not math.isfinite(one.value_mbq):
             continue
         shown, reason = shown_interval(one)
         side = one.side or "activity"
-        label = ("prescribed" if kind == "plan" else "delivered") if one.side is None else short(one.name)
-        verdict = f"no interval: {reason}" if shown is None else _against(shown, side, chosen_mbq)
+        label = ("prescribed" if result.kind == "plan" else "delivered") if one.side is None else short(one.name)
+        verdict = f"no interval: {reason}"
+        if shown is not None:
+            verdict = _against(shown, side, chosen_mbq)
+            if side != "activity" and count[one.name] > 1:
+                verdict = of_dose.get(one.name, verdict)
         rows[side].append(ActivityRow(label, side, one.value_mbq, shown, verdict))
     return (*rows["lower"], *rows["activity"], *rows["upper"])
 
@@ -83,7 +95,7 @@ def activity_figure(result: Result) -> Figure | None:
     if found is None or found.status != "intervals":
         return None
     rows = {
-        one.territory: (one.activity_mbq, activity_rows(found, one.territory, one.activity_mbq, result.kind))
+        one.territory: (one.activity_mbq, activity_rows(result, one.territory, one.activity_mbq))
         for one in result.injections
     }
     rows = {name: pair for name, pair in rows.items() if any(line.shown is not None for line in pair[1])}

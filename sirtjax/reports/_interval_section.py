@@ -23,7 +23,8 @@ ACTIVITY_CAPTION = (
     "middles (> lower bound, < upper bound). Diamond: activity that the same rule would prescribe if the true doses "
     "were known, or the true value of a stated activity. If the line crosses the bar of a bound, the target or "
     "limit is not certain. A lower bound is certain if its bar is left of the line, an upper bound if its bar is right "
-    "of it."
+    "of it. Each bound is for one territory, with no activity in the others. If several territories share a bound, the "
+    "words at its right are about the dose of all injections together."
 )
 BAND_CAPTION = (
     "Dose-volume histograms. Black: corrected for the resolution of the image; band: interval of the dose at each "

@@ -175,10 +175,15 @@ def objective_text(one: ObjectiveResult, *, whole: bool = False) -> str:
       one: target, limit or goal.
       whole: whether a long name is printed in full.
     """
-    metric = "mean"
+    voi, metric = objective_metric(one)
+    return f"{voi if whole else short(voi)}, {metric}"
+
+
+def objective_metric(one: ObjectiveResult) -> tuple[str, str]:
+    """Returns VOI and metric of an objective, such as "lesion 1" and "D70"."""
     if one.kind != "mean" and one.volume_fraction is not None:
-        metric = f"D{100 * one.volume_fraction:g}"
-    return f"{one.voi if whole else short(one.voi)}, {metric}"
+        return one.voi, f"D{100 * one.volume_fraction:g}"
+    return one.voi, "mean"
 
 
 def required_text(one: ObjectiveResult) -> str:

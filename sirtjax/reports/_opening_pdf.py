@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._figures import ISODOSE_COLOURS, LESION, LIVER, OTHER_LESION, TERRITORY
+from sirtjax.reports._figures import ISODOSE_COLOURS
 from sirtjax.reports._html import isodose_levels
 from sirtjax.reports._pdf_layout import STAMP_INK, paragraph, section, table
 from sirtjax.reports._pdf_pictures import data_bytes, jpeg
 from sirtjax.reports._record_tables import record_parts
-from sirtjax.reports._summary import summary_of
+from sirtjax.reports._summary import summary_of, summary_outlines
 from sirtjax.reports._summary_pdf import summary_page
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable
 
     from sirtjax.workflows import Result
-
-OUTLINES = (("liver", LIVER), ("lesion in focus", LESION), ("other lesions", OTHER_LESION), ("territories", TERRITORY))
 
 
 def first_page(result: Result, patient: str, picture: str | None) -> list[Flowable]:
@@ -30,7 +28,7 @@ def first_page(result: Result, patient: str, picture: str | None) -> list[Flowab
     """
     slice_ = None if picture is None else jpeg(data_bytes(picture))
     isodoses = list(zip(isodose_levels(result), ISODOSE_COLOURS, strict=False))
-    return summary_page(summary_of(result, patient), slice_, isodoses, OUTLINES)
+    return summary_page(summary_of(result, patient), slice_, isodoses, summary_outlines(result))
 
 
 def drafts_section(result: Result) -> list[Flowable]:

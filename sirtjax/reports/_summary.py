@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.reports._certainty import CertaintyLine, certainty_lines, certainty_title
-from sirtjax.reports._figures import short
+from sirtjax.reports._figures import LESION, LIVER, OTHER_LESION, TERRITORY, short
 from sirtjax.reports._format import MISSING, number, percent, with_unit
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles
 from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, Certainty, verdicts_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Level = Literal["error", "warning", "ok"]
 # Rows that a summary always has; lesions are omitted if there is no room.
 GROUPS = ("normal liver", "lesions")
+WORST_FIRST: tuple[Certainty, ...] = ("not met", "open", "no interval", "met")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Summary:
       status: state of the review in one sentence, and `level` its severity.
       facts: label and value, in reading order.
       activity_header, activity_rows: activity of each territory.
+      activity_note: sentences below the activities, with the total of several.
       dose_header, group_rows, lesion_rows: doses of normal liver, lungs and all lesions, and of each lesion, the most
         important one first.
       problems: code, severity and message of each error and warning.
@@ -43,6 +45,7 @@ class Summary:
     facts: tuple[tuple[str, str], ...]
     activity_header: tuple[str, ...]
     activity_rows: tuple[tuple[str, ...], ...]
+    activity_note: str
     dose_header: tuple[str, ...]
     group_rows: tuple[tuple[str, ...], ...]
     lesion_rows: tuple[tuple[str, ...], ...]
@@ -77,6 +80,7 @@ def summary_of(result: Result, patient: str) -> Summary:
         facts=_facts(result, patient),
         activity_header=_activity_header(result),
         activity_rows=tuple(_activity_row(result, one) for one in result.injections),
+        activity_note=_activity_note(result),
         dose_header=_dose_header(result),
         group_rows=tuple(rows),
         lesion_rows=tuple(_dose_row(result, voi) for voi in _important(result, lesions)),
@@ -95,6 +99,17 @@ def important_lesion(result: Result) -> str | None:
     """Returns the name of the first lesion of the summary; None if there is none."""
     found = _important(result, [voi for voi in result.vois if voi.kind == "lesion"])
     return found[0].name if found else None
+
+
+def summary_outlines(result: Result) -> tuple[tuple[str, str], ...]:
+    """Returns meaning and colour of the outlines in the slice of the summary.
+
+    Args:
+      result: plan or verification.
+    """
+    focus = important_lesion(result)
+    named = () if focus is None else ((short(focus), LESION), ("other lesions", OTHER_LESION))
+    return (("liver", LIVER), *named, ("territories", TERRITORY))
 
 
 def _status(result: Result) -> tuple[str, Level]:
@@ -134,7 +149,8 @@ def _facts(result: Result, patient: str) -> tuple[tuple[str, str], ...]:
 
 def _activity_header(result: Result) -> tuple[str, ...]:
     if result.kind == "plan":
-        bounds = ("lower bound (MBq)", "upper bound (MBq)", "limited by")
+        alone = ", alone" if len(result.injections) > 1 else ""
+        bounds = (f"least for targets{alone} (MBq)", f"most within limits{alone} (MBq)", "limited by")
         return ("territory", "prescribed (MBq)", *bounds, "in vial (MBq)", "residual (%)")
     return ("territory", "delivered (MBq)", "planned (MBq)", "difference (%)", "in vial (MBq)", "residual (%)")
 
@@ -148,6 +164,19 @@ def _activity_row(result: Result, one: InjectionResult) -> tuple[str, ...]:
     change = None if not one.planned_mbq else 100 * (one.activity_mbq / one.planned_mbq - 1)
     difference = MISSING if change is None else f"{change:+.1f}"
     return (*start, number(one.planned_mbq, "MBq"), difference, *ends)
+
+
+def _activity_note(result: Result) -> str:
+    text = "Activities at the time of injection"
+    if len(result.injections) > 1:
+        total = sum(one.activity_mbq for one in result.injections)
+        text += f", together {number(total, 'MBq')} MBq"
+    if result.kind != "plan" or len(result.injections) == 1:
+        return f"{text}."
+    return (
+        f"{text}. Alone: with no activity in the other territories. The prescribed activities respect the limits that "
+        "territories share."
+    )
 
 
 def _dose_header(result: Result) -> tuple[str, ...]:
@@ -191,10 +220,13 @@ def _met(result: Result, name: str) -> str:
     if not all(one.met for one in found):
         return "not met"
     certainties = {one.certainty for one in verdicts_of(result) if one.objective in found}
-    worst: Certainty | None = "not met" if "not met" in certainties else "open" if "open" in certainties else None
-    return "met" if worst is None else CERTAINTY_WORDS[worst]
+    worst = next((one for one in WORST_FIRST if one in certainties), None)
+    if worst is None:
+        return "met"
+    return f"met, {CERTAINTY_WORDS[worst]}" if worst == "no interval" else CERTAINTY_WORDS[worst]
 
 
 def _important(result: Result, lesions: Sequence[VoiResult]) -> list[VoiResult]:
-    """Lesions that miss a target first, then the largest ones."""
-    return sorted(lesions, key=lambda voi: (_met(result, voi.name) != "not met", -voi.volume_ml))
+    """Lesions that miss a target first, then those that do not reach it for certain, then the largest ones."""
+    order = {"not met": 0, CERTAINTY_WORDS["not met"]: 0, CERTAINTY_WORDS["open"]: 1}
+    return sorted(lesions, key=lambda voi: (order.get(_met(result, voi.name), 2), -voi.volume_ml))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._figures import ISODOSE_COLOURS, LESION, LIVER, OTHER_LESION, TERRITORY
-from sirtjax.reports._summary import summary_of
+from sirtjax.reports._figures import ISODOSE_COLOURS
+from sirtjax.reports._summary import summary_of, summary_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 # What fits one printed page of A4 or US Letter; the rest is counted, with a link to its section.
 TERRITORIES, LESIONS, PROBLEMS = 4, 12, 5
-OUTLINES = (("liver", LIVER), ("lesion in focus", LESION), ("other lesions", OTHER_LESION), ("territories", TERRITORY))
 
 
 def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequence[float]) -> str:
@@ -35,7 +34,7 @@ def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequen
     return environment.from_string(source).render(
         summary=summary,
         picture=picture,
-        outlines=OUTLINES,
+        outlines=summary_outlines(result),
         isodoses=list(zip(isodoses_gy, ISODOSE_COLOURS, strict=False)),
         territories=TERRITORIES,
         lesions=LESIONS,

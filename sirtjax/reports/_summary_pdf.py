@@ -26,6 +26,7 @@ from sirtjax.reports._pdf_layout import (
     content_height,
     key,
     markup,
+    paragraph,
     table,
     text_style,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 COLOURS = {"error": "#b42318", "warning": "#9a6700", "ok": "#1a7f37"}
 VERDICTS = {
     "met": COLOURS["ok"],
+    CERTAINTY_WORDS["met"]: COLOURS["ok"],
     "not met": COLOURS["error"],
     CERTAINTY_WORDS["open"]: COLOURS["warning"],
     CERTAINTY_WORDS["not met"]: COLOURS["error"],
@@ -159,7 +161,7 @@ def _activities(summary: Summary, shown: int) -> list[Flowable]:
     hidden = len(summary.activity_rows) - shown
     if hidden:
         made.append(_more(f"{hidden} more territories", ACTIVITIES))
-    return made
+    return [*made, *paragraph(summary.activity_note, size=6.8, colour=SOFT)]
 
 
 def _more(text: str, anchor: str) -> Mention:
