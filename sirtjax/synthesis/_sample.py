@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer, PRNGKeyArray
@@ -9,15 +7,14 @@ from jaxtyping import Float, Integer, PRNGKeyArray
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
 from sirtjax.synthesis._config import InsideLiver, SynthesisConfig
-from sirtjax.synthesis._fields import doubled, random_field
+from sirtjax.synthesis._fields import random_field
 from sirtjax.synthesis._intensity import scale_sample
-from sirtjax.synthesis._liver import draw_contents, inside_liver, real_liver_mm, resected_mm
-from sirtjax.synthesis._organs import around_liver, ribs, surfaces, walls_and_liver
-from sirtjax.synthesis._paint import Extras, Layers, paint
+from sirtjax.synthesis._liver import real_liver_mm
+from sirtjax.synthesis._organs import walls_and_liver
+from sirtjax.synthesis._scene import blended, draw_grains, draw_scene, half_resolution, painted
 from sirtjax.synthesis._shape_bank import ShapeBank
-from sirtjax.synthesis._tissues import Colours, draw_colours
+from sirtjax.synthesis._tissues import draw_colours
 
-_FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 _OUTLINE_GRAIN_MM = 25.0
 _LESIONS_SHIFT = 0.08
 # The average simulated liver lies between these corners (mm), a sixth of the box or more in it.
@@ -75,15 +72,16 @@ def random_sample(
     if config.inside is not None:
         body = body._replace(centre_mm=_place_in_liver(place_key, body))
     points = window_points_mm(keys[1], body, config)
-    grains = _grains(keys[2], points.shape[1:], config)
-    fields = _half_resolution(body, points[:, ::2, ::2, ::2])
+    grains = draw_grains(keys[2], points.shape[1:], config)
+    fields = half_resolution(body, points[:, ::2, ::2, ::2])
     colours = draw_colours(keys[4], config)
-    value, rough, labels, liver_mm = _painted(keys[3], body, points, grains, fields, colours, config)
+    scene = draw_scene(keys[3], body, points, fields, config)
+    value, rough, labels, liver_mm = painted(scene, body, points, grains, fields, colours, config)
     mottle = jnp.stack([grains.fine[4], grains.fine[5], grains.broad[3]])[:, :-1]
     image = acquire(keys[5], value, rough, mottle, colours.kind, config)
     _, j, k = config.shape
     image, labels, liver_mm = image[:, :j, :k], labels[:, :j, :k], liver_mm[:, :j, :k]
-    seen = _field_of_view(keys[6], labels > 0, config)
+    seen = field_of_view(keys[6], labels > 0, config)
     if config.inside is not None:
         seen = seen & (_outline_mm(outline_key, liver_mm, config.inside, config) < config.inside.margin_mm)
         # The median of a whole liver is that of its tissue, moved by its lesions; a large one may fill this grid.
@@ -106,7 +104,7 @@ def _place_in_liver(key: PRNGKeyArray, body: Body) -> jax.Array:
     share = jax.random.uniform(place_key, (3, _PLACES))
     places = lowest[:, None] + (highest - lowest)[:, None] * share
     _, _, simulated = walls_and_liver(body, places)
-    inside = _blended(body, real_liver_mm(body, places), simulated) < 0
+    inside = blended(body, real_liver_mm(body, places), simulated) < 0
     chance = jax.random.uniform(choice_key, (_PLACES,))
     return places[:, jnp.argmax(jnp.where(inside, chance, -1.0))]
 
@@ -119,113 +117,8 @@ def _outline_mm(key: PRNGKeyArray, liver_mm: jax.Array, how: InsideLiver, config
     return liver_mm + size * random_field(field_key, liver_mm.shape, knots, channels=1)[0]
 
 
-class _Grains(NamedTuple):
-    """Smooth noise of three grains, each (channels, i + 1, j + 1, k + 1)."""
-
-    fine: jax.Array
-    loops: jax.Array
-    broad: jax.Array
-
-
-def _grains(key: PRNGKeyArray, grid: tuple[int, ...], config: SynthesisConfig) -> _Grains:
-    fine_key, loop_key, broad_key = jax.random.split(key, 3)
-
-    def knots(grain_mm: float) -> tuple[int, ...]:
-        return tuple(int((n - 1) * config.spacing_mm / grain_mm) + 3 for n in grid)
-
-    fine = random_field(fine_key, grid, knots(_FINE_GRAIN_MM), channels=6)
-    loops = random_field(loop_key, grid, knots(_LOOP_GRAIN_MM), channels=2)
-    return _Grains(fine, loops, random_field(broad_key, grid, knots(_BROAD_GRAIN_MM), channels=4))
-
-
-def _half_resolution(body: Body, points: jax.Array) -> dict[str, jax.Array]:
-    """Smooth distances (mm) on every second point (3, a, b, c): by name, each (a, b, c).
-
-    Plane by plane, which stays in the cache, and because XLA would otherwise compute every surface again for each
-    layer that uses it.
-    """
-
-    def plane(at: jax.Array) -> dict[str, jax.Array]:
-        few = at.reshape(3, -1)
-        walls, ellipsoids, simulated = walls_and_liver(body, few)
-        liver = _blended(body, real_liver_mm(body, few), simulated)
-        walls = around_liver(body, walls, few, liver)
-        fields = surfaces(body, walls, ellipsoids, few)
-        every = {**fields, "simulated": simulated, "liver": liver}
-        return {name: field.reshape(at.shape[1:]) for name, field in every.items()}
-
-    fields: dict[str, jax.Array] = jax.lax.map(plane, jnp.moveaxis(points, 1, 0))
-    return fields
-
-
-def _blended(body: Body, real: jax.Array, simulated: jax.Array) -> jax.Array:
-    fraction = jnp.where(body.real, body.simulated_fraction, 1.0)
-    # The bank's distances end at 32 mm, which would let the blend reach too far out.
-    return (1.0 - fraction) * real + fraction * jnp.minimum(simulated, 60.0)
-
-
-def _painted(
-    key: PRNGKeyArray,
-    body: Body,
-    points: jax.Array,
-    grains: _Grains,
-    fields: dict[str, jax.Array],
-    colours: Colours,
-    config: SynthesisConfig,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Values, mottle, labels and distances to the liver (i, j + 1, k + 1), two planes at a time."""
-    keys = jax.random.split(key, 3)
-    few = points[:, ::2, ::2, ::2].reshape(3, -1)
-    contents = draw_contents(keys[0], body, fields["liver"].reshape(-1), few, config)
-    extras = _draw_extras(keys[1], body, config)
-    uneven = 0.8 * jax.random.uniform(keys[2])
-    names = [name for name in fields if name != "liver"]
-    stacked = jnp.stack([fields[name] for name in names], axis=1)
-
-    def planes(number: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        def here(array: jax.Array, axis: int) -> jax.Array:
-            return jax.lax.dynamic_slice_in_dim(array, 2 * number, 2, axis=axis)
-
-        pair = jnp.moveaxis(jax.lax.dynamic_slice_in_dim(stacked, number, 2, axis=0), 0, 1)
-        full = doubled(pair)[:, :2]
-        organ = dict(zip(names, full, strict=True))
-        at, noise = here(points, 1), here(grains.fine, 1)
-        liver = _blended(body, real_liver_mm(body, at), organ["simulated"]) + uneven * noise[3]
-        liver = resected_mm(contents, liver, at)
-        layers = Layers(
-            organ=organ,
-            rib=ribs(body, organ["muscle"], at, body.anatomy.rib_phase_mm),
-            liver=liver,
-            inside=inside_liver(contents, at, noise[2]),
-            noise=noise[:4],
-            loops=here(grains.loops, 1),
-            broad=here(grains.broad, 1),
-            depth_mm=at[1],
-            extras=extras,
-        )
-        return *paint(layers, colours, blur_mm=config.spacing_mm), liver
-
-    done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
-    value, rough, labels, liver_mm = (part.reshape(-1, *part.shape[2:]) for part in done)
-    return value, rough, labels, liver_mm
-
-
-def _draw_extras(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Extras:
-    keys = jax.random.split(key, 4)
-    draw = jax.random.uniform(keys[0], (6,))
-    return Extras(
-        halo_mm=body.halo_mm,
-        diaphragm_mm=body.diaphragm_mm,
-        ascites_mm=jnp.where(draw[0] < config.ascites_fraction, 40.0 * draw[1], -1e3),
-        effusion_mm=jnp.where(draw[2] < config.effusion_fraction, 50.0 * draw[3] - 25.0, -1e3),
-        gas=jax.random.uniform(keys[1], (3,), minval=-1.0, maxval=1.0),
-        table_mm=jnp.stack([112.0 * body.scale[1] + 16.0 * draw[4], 4.0 + 20.0 * draw[5]]),
-        arms=(jax.random.uniform(keys[2]) < 0.3).astype(jnp.float32),
-        branches=jnp.maximum(jax.random.uniform(keys[3], minval=-0.3, maxval=0.9), 0.0),
-    )
-
-
-def _field_of_view(key: PRNGKeyArray, liver: jax.Array, config: SynthesisConfig) -> jax.Array:
+def field_of_view(key: PRNGKeyArray, liver: jax.Array, config: SynthesisConfig) -> jax.Array:
+    """Returns which voxels (i, j, k) a random scan shows; `liver` is the mask of the liver."""
     keys = jax.random.split(key, 5)
     i, j, k = liver.shape
     at = jnp.arange(k)

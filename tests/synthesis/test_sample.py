@@ -13,7 +13,8 @@ from sirtjax.synthesis._acquire import _shaded
 from sirtjax.synthesis._body import draw_body
 from sirtjax.synthesis._liver import real_liver_mm
 from sirtjax.synthesis._organs import around_liver, diaphragm_mm, walls_and_liver
-from sirtjax.synthesis._sample import _LESIONS_SHIFT, _draw_extras
+from sirtjax.synthesis._sample import _LESIONS_SHIFT
+from sirtjax.synthesis._scene import draw_extras
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
 from sirtjax.synthesis._tissues import Part, draw_colours
 
@@ -234,7 +235,7 @@ def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(on_liver
 
 @pytest.mark.slow
 def test_the_diaphragm_is_painted_as_thick_as_it_was_drawn(drawn, whole):
-    extras = _draw_extras(jax.random.key(4), drawn, whole)
+    extras = draw_extras(jax.random.key(4), drawn, whole)
     assert 1.5 <= float(drawn.diaphragm_mm) <= 7.0 and float(drawn.diaphragm_mm) != float(drawn.halo_mm)
     assert (extras.diaphragm_mm, extras.halo_mm) == (drawn.diaphragm_mm, drawn.halo_mm)
 
