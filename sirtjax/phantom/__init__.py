@@ -14,6 +14,7 @@ from sirtjax.phantom._neighbour_mass import WithMass as WithMass
 from sirtjax.phantom._neighbour_mass import add_neighbour_mass as add_neighbour_mass
 from sirtjax.phantom._organs import AIRWAYS as AIRWAYS
 from sirtjax.phantom._organs import ARTERIES as ARTERIES
+from sirtjax.phantom._organs import ELLIPSOID_NAMES as ELLIPSOID_NAMES
 from sirtjax.phantom._organs import ELLIPSOIDS as ELLIPSOIDS
 from sirtjax.phantom._organs import VEINS as VEINS
 from sirtjax.phantom._organs import organ_ellipsoids as organ_ellipsoids
@@ -44,6 +45,7 @@ __all__ = [
     "AIRWAYS",
     "ARTERIES",
     "ELLIPSOIDS",
+    "ELLIPSOID_NAMES",
     "MAX_LESIONS",
     "SESSIONS",
     "VEINS",

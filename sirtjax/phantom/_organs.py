@@ -47,6 +47,7 @@ _NAMED_ELLIPSOIDS: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("lung_left", (66, 4, 28, 76, 101, 140, 0, 0, 0)),
 )
 ELLIPSOIDS = np.array([values for _, values in _NAMED_ELLIPSOIDS], np.float64)
+ELLIPSOID_NAMES = tuple(name for name, _ in _NAMED_ELLIPSOIDS)
 
 # Tubes that every patient has: start, end (mm), radius at start and end (mm).
 ARTERIES = np.array(

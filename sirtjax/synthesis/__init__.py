@@ -10,6 +10,13 @@ from sirtjax.synthesis._intensity import MR_LIMIT as MR_LIMIT
 from sirtjax.synthesis._intensity import MR_PERCENTILE as MR_PERCENTILE
 from sirtjax.synthesis._intensity import preprocessing_for as preprocessing_for
 from sirtjax.synthesis._intensity import scale_sample as scale_sample
+from sirtjax.synthesis._pair import Pair as Pair
+from sirtjax.synthesis._pair import random_pair as random_pair
+from sirtjax.synthesis._pair_config import PairConfig as PairConfig
+from sirtjax.synthesis._pair_config import list_pair_presets as list_pair_presets
+from sirtjax.synthesis._pair_config import load_pair_preset as load_pair_preset
+from sirtjax.synthesis._pair_config import pair_config_from_dict as pair_config_from_dict
+from sirtjax.synthesis._pose import PoseConfig as PoseConfig
 from sirtjax.synthesis._sample import random_sample as random_sample
 from sirtjax.synthesis._shape_bank import VALIDATION_SHAPES as VALIDATION_SHAPES
 from sirtjax.synthesis._shape_bank import ShapeBank as ShapeBank
@@ -24,14 +31,21 @@ __all__ = [
     "MR_PERCENTILE",
     "VALIDATION_SHAPES",
     "InsideLiver",
+    "Pair",
+    "PairConfig",
+    "PoseConfig",
     "ShapeBank",
     "SynthesisConfig",
     "build_shape_bank",
     "config_from_dict",
+    "list_pair_presets",
     "list_presets",
+    "load_pair_preset",
     "load_preset",
     "load_shape_bank",
+    "pair_config_from_dict",
     "preprocessing_for",
+    "random_pair",
     "random_sample",
     "save_shape_bank",
     "scale_sample",

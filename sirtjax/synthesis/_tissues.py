@@ -159,13 +159,42 @@ def draw_colours(key: PRNGKeyArray, config: SynthesisConfig) -> Colours:
     return Colours(value=value, rough=rough, lesion=lesion, core=core, kind=kind)
 
 
-def _ct(key: PRNGKeyArray) -> jax.Array:
+def draw_native_colours(
+    key: PRNGKeyArray, own_key: PRNGKeyArray, config: SynthesisConfig, *, lesion_contrast: tuple[float, float]
+) -> Colours:
+    """Returns the intensities of a CT without contrast medium of a patient whose other image has been drawn.
+
+    Args:
+      key: random key of the other image: tissues of a CT have the same spread, and lesions the same signs.
+      own_key: random key of what differs between the images, such as the contents of stomach and bowel.
+      config: preset.
+      lesion_contrast: bounds of the contrast of lesions relative to that in the other image.
+    """
+    keys = jax.random.split(key, 6)
+    contents_key, contrast_key = jax.random.split(own_key)
+    value = _ct(keys[1], native=True)
+    parts = np.array([Part.STOMACH_CONTENT, Part.BOWEL_CONTENT, Part.COLON_CONTENT])
+    value = value.at[parts].set(_ct(contents_key, native=True)[parts])
+    liver, kind = value[Part.LIVER], jnp.int32(0)
+    lesion, core = _lesion_values(keys[5], liver, kind, config.least_contrast)
+    low, high = lesion_contrast
+    factor = jax.random.uniform(contrast_key, minval=low, maxval=high)
+    return Colours(
+        value=value,
+        rough=jnp.asarray(_ROUGH[:, 0]),
+        lesion=liver + factor * (lesion - liver),
+        core=liver + factor * (core - liver),
+        kind=kind,
+    )
+
+
+def _ct(key: PRNGKeyArray, *, native: bool = False) -> jax.Array:
     keys = jax.random.split(key, 8)
     table = jnp.asarray(_TABLE[:, :4])
     # The phase lies anywhere between two of the four; portal venous is the most frequent.
     at = jax.random.choice(keys[0], jnp.array([0.0, 1.0, 2.0, 2.0, 2.0, 2.5]))
     at = jnp.clip(at + jax.random.uniform(keys[1], minval=-0.35, maxval=0.45), 0.0, 3.0)
-    at = jnp.where(jax.random.uniform(keys[2]) < 0.2, 0.0, at)
+    at = jnp.where(native | (jax.random.uniform(keys[2]) < 0.2), 0.0, at)
     weight = jnp.maximum(1.0 - jnp.abs(at - jnp.arange(4.0)), 0.0)
     phase = jnp.sum(table * weight[None, :], axis=1)
     # A weaker or stronger dose of contrast.

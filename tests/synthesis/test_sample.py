@@ -4,47 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_livers import small
 from scipy import ndimage
 
 from sirtjax.config import preset_table
 from sirtjax.phantom import Torso
-from sirtjax.synthesis import MR_LIMIT, ShapeBank, config_from_dict, random_sample
+from sirtjax.synthesis import MR_LIMIT, config_from_dict, random_sample
 from sirtjax.synthesis._acquire import _shaded
 from sirtjax.synthesis._body import draw_body
 from sirtjax.synthesis._liver import real_liver_mm
 from sirtjax.synthesis._organs import around_liver, diaphragm_mm, walls_and_liver
 from sirtjax.synthesis._sample import _LESIONS_SHIFT
 from sirtjax.synthesis._scene import draw_extras
-from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
 from sirtjax.synthesis._tissues import Part, draw_colours
 
 COUNT = 50
 # Full optimisation takes longer than it saves for so few samples. Without any, compilation takes longer again.
 QUICK = {"xla_backend_optimization_level": 1}
-
-
-def small(**change):
-    table = preset_table("synthesis", "default")
-    # 8 mm voxels over somewhat more than the default's field of view.
-    return config_from_dict({**table, "shape": [48, 40, 42], "spacing_mm": 8.0, **change}, name="small")
-
-
-@pytest.fixture(scope="module")
-def bank() -> ShapeBank:
-    """Two plain livers: ellipsoids under the right dome with a left lobe."""
-    axes = [o + BANK_SPACING_MM * np.arange(n) for o, n in zip(BANK_ORIGIN_MM, BANK_SHAPE, strict=True)]
-    x, y, z = np.meshgrid(*axes, indexing="ij")
-    shapes = []
-    for size in (1.0, 1.15):
-        right = np.sqrt(((x + 70) / 70) ** 2 + (y / 80) ** 2 + ((z + 80 * size) / (80 * size)) ** 2)
-        left = np.sqrt(((x - 10) / 70) ** 2 + ((y + 40) / 35) ** 2 + ((z + 50) / 30) ** 2)
-        distance = np.minimum((right - 1) * 75, (left - 1) * 40).astype(np.float32)
-        inside = np.argwhere(distance < 0)
-        box = np.asarray(BANK_ORIGIN_MM) + BANK_SPACING_MM * np.stack([inside.min(0), inside.max(0)])
-        top, beside = _top(distance)
-        steps = np.clip(np.round(distance / STEP_MM), -127, 127).astype(np.int8)
-        shapes.append(ShapeBank(distance_step=steps, top_mm=top, beside_mm=beside, box_mm=box.astype(np.float32)))
-    return jax.tree.map(lambda *parts: np.stack(parts), *shapes)
 
 
 @pytest.fixture(scope="module")
