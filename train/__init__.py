@@ -17,6 +17,12 @@ from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._export import model_of_run as model_of_run
 from sirtjax.train._export import model_of_runs as model_of_runs
+from sirtjax.train._joint_loss import JointLossConfig as JointLossConfig
+from sirtjax.train._joint_loss import JointPair as JointPair
+from sirtjax.train._joint_loss import joint_loss as joint_loss
+from sirtjax.train._joint_step import JointState as JointState
+from sirtjax.train._joint_step import first_joint_state as first_joint_state
+from sirtjax.train._joint_step import joint_update as joint_update
 from sirtjax.train._loop import TrainingOutcome as TrainingOutcome
 from sirtjax.train._loop import train as train
 from sirtjax.train._objective import objective as objective
@@ -53,6 +59,9 @@ from sirtjax.train._training_file import training_from_dict as training_from_dic
 __all__ = [
     "ClassConfig",
     "FilesConfig",
+    "JointLossConfig",
+    "JointPair",
+    "JointState",
     "LogConfig",
     "LossConfig",
     "LossTerm",
@@ -74,7 +83,10 @@ __all__ = [
     "best_variables",
     "channels_of",
     "draw_samples",
+    "first_joint_state",
     "first_state",
+    "joint_loss",
+    "joint_update",
     "learning_rate",
     "list_training_presets",
     "load_training",

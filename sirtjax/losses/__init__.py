@@ -16,6 +16,7 @@ from sirtjax.losses._mutual_information import mutual_information_loss as mutual
 from sirtjax.losses._mutual_information import normalised_mutual_information_loss as normalised_mutual_information_loss
 from sirtjax.losses._smoothness import bending_energy as bending_energy
 from sirtjax.losses._smoothness import diffusion_energy as diffusion_energy
+from sirtjax.losses._soft_dice import probability_dice_loss as probability_dice_loss
 from sirtjax.losses._soft_dice import soft_dice_loss as soft_dice_loss
 from sirtjax.losses._spring import spring_energy as spring_energy
 from sirtjax.losses._ssd import ssd_loss as ssd_loss
@@ -36,6 +37,7 @@ __all__ = [
     "mind_ssc",
     "mutual_information_loss",
     "normalised_mutual_information_loss",
+    "probability_dice_loss",
     "soft_dice_loss",
     "spring_energy",
     "ssd_loss",

@@ -57,3 +57,42 @@ def soft_dice_loss(
     common = jnp.sum(predicted * onehot, axis=axes)
     total = jnp.sum(predicted, axis=axes) + jnp.sum(onehot, axis=axes)
     return 1 - jnp.mean((2 * common + smooth) / (total + smooth))
+
+
+def probability_dice_loss(
+    probabilities: Float[Array, " *voxels"],
+    target: Float[Array, " *voxels"],
+    *,
+    weights: Float[Array, " *voxels"] | None = None,
+    smooth: float = 1.0,
+) -> Float[jax.Array, ""]:
+    """Computes one minus the soft Dice of two arrays of probabilities, such as a warped mask and a mask.
+
+    `1 - (2 sum w p t + smooth) / (sum w p + sum w t + smooth)`.
+
+    Args:
+      probabilities: values from 0 to 1, of any shape.
+      target: values from 0 to 1 of the same shape.
+      weights: fraction of each voxel that counts, of the same shape; all one by default.
+      smooth: smoothing term in voxels; use a value far below the size of a structure.
+
+    Returns:
+      Scalar from 0 to 1.
+
+    Raises:
+      ValueError: the shapes differ.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import losses
+      >>> mask = np.array([0.0, 1.0, 1.0, 0.0])
+      >>> round(float(losses.probability_dice_loss(np.array([0.0, 0.5, 1.0, 0.5]), mask, smooth=0.0)), 3)
+      0.25
+    """
+    shapes = {tuple(one.shape) for one in (probabilities, target, weights) if one is not None}
+    if len(shapes) > 1:
+        raise ValueError(f"probability_dice_loss takes arrays of one shape, got {sorted(shapes)}")
+    weight = jnp.ones_like(target) if weights is None else jnp.asarray(weights)
+    common = jnp.sum(weight * probabilities * target)
+    total = jnp.sum(weight * (probabilities + target))
+    return 1 - (2 * common + smooth) / (total + smooth)

@@ -6,6 +6,14 @@ from sirtjax.networks._build import apply as apply
 from sirtjax.networks._build import apply_training as apply_training
 from sirtjax.networks._build import initialise as initialise
 from sirtjax.networks._build import parameter_count as parameter_count
+from sirtjax.networks._cascade import CascadeConfig as CascadeConfig
+from sirtjax.networks._cascade import cascade_displacements as cascade_displacements
+from sirtjax.networks._cascade import cascade_of as cascade_of
+from sirtjax.networks._cascade import initialise_cascades as initialise_cascades
+from sirtjax.networks._cascade import next_displacement as next_displacement
+from sirtjax.networks._cascade import no_displacement as no_displacement
+from sirtjax.networks._cascade import on_voxels as on_voxels
+from sirtjax.networks._cascade import with_cascade as with_cascade
 from sirtjax.networks._config import DeepMedicConfig as DeepMedicConfig
 from sirtjax.networks._config import HighResUNetConfig as HighResUNetConfig
 from sirtjax.networks._config import MonaiUNetConfig as MonaiUNetConfig
@@ -27,6 +35,7 @@ from sirtjax.networks._weight_import import from_monai as from_monai
 from sirtjax.networks._weight_import import from_nnunet as from_nnunet
 
 __all__ = [
+    "CascadeConfig",
     "DeepMedicConfig",
     "HighResUNetConfig",
     "MonaiUNetConfig",
@@ -39,17 +48,24 @@ __all__ = [
     "abstract_variables",
     "apply",
     "apply_training",
+    "cascade_displacements",
+    "cascade_of",
     "conv3d",
     "conv3d_transpose",
     "from_monai",
     "from_nnunet",
     "initialise",
+    "initialise_cascades",
     "input_shape",
     "list_network_presets",
     "load_network_preset",
     "network_config",
+    "next_displacement",
+    "no_displacement",
+    "on_voxels",
     "output_shape",
     "parameter_count",
     "pathway_size",
     "receptive_field",
+    "with_cascade",
 ]

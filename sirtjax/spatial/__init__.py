@@ -15,6 +15,10 @@ from sirtjax.spatial._bspline_grid import bspline_matrix as bspline_matrix
 from sirtjax.spatial._displacement import DisplacementField as DisplacementField
 from sirtjax.spatial._displacement import jacobian_determinant as jacobian_determinant
 from sirtjax.spatial._displacement import sample_displacement as sample_displacement
+from sirtjax.spatial._grid_fields import compose_displacements as compose_displacements
+from sirtjax.spatial._grid_fields import grid_positions as grid_positions
+from sirtjax.spatial._grid_fields import invert_displacement as invert_displacement
+from sirtjax.spatial._grid_fields import sample_on_grid as sample_on_grid
 from sirtjax.spatial._invert import Inversion as Inversion
 from sirtjax.spatial._invert import invert as invert
 from sirtjax.spatial._invert import invert_field as invert_field
@@ -58,13 +62,16 @@ __all__ = [
     "bspline_field",
     "bspline_matrix",
     "compose",
+    "compose_displacements",
     "default_fill",
     "floating_coordinates",
+    "grid_positions",
     "identity",
     "image_sampling",
     "integrate_velocity",
     "inverse_transform_points",
     "invert",
+    "invert_displacement",
     "invert_field",
     "is_traced",
     "jacobian_determinant",
@@ -78,6 +85,7 @@ __all__ = [
     "rigid_matrix",
     "sample_aligned",
     "sample_displacement",
+    "sample_on_grid",
     "sample_slab",
     "slabs",
     "to_displacement_field",

@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 
 def random_pair(key: PRNGKeyArray, bank: ShapeBank, *, config: SynthesisConfig, pair: PairConfig) -> Pair:
-    """Returns a new digital phantom in two poses: a synthetic pair for registration with a known displacement.
+    """Returns a new digital phantom in two poses, a pair for registration with a known displacement.
 
     The floating image is a random diagnostic image as `random_sample` draws it. The reference is a low-dose CT without
     contrast medium of the same patient in another pose. Its tissues are those that the displacement finds in the

@@ -43,9 +43,10 @@ class PoseConfig(IntervalTable):
 def draw_pose_mm(
     key: PRNGKeyArray, liver_mm: Float[jax.Array, "d e f"], config: SynthesisConfig, pose: PoseConfig
 ) -> Float[jax.Array, "3 a b c"]:
-    """Returns the displacement of the floating pose: reference point x shows what the floating image has at x + u(x).
+    """Returns the displacement between two poses.
 
-    The livers of the two poses are aligned up to a translation of `start_mm`.
+    The reference at x shows what the floating image shows at x + u(x). The livers of the two poses are aligned up to a
+    translation of `start_mm`.
 
     Args:
       key: random key.

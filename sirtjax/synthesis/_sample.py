@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Integer, PRNGKeyArray
+from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
@@ -117,7 +117,9 @@ def _outline_mm(key: PRNGKeyArray, liver_mm: jax.Array, how: InsideLiver, config
     return liver_mm + size * random_field(field_key, liver_mm.shape, knots, channels=1)[0]
 
 
-def field_of_view(key: PRNGKeyArray, liver: jax.Array, config: SynthesisConfig) -> jax.Array:
+def field_of_view(
+    key: PRNGKeyArray, liver: Bool[jax.Array, "i j k"], config: SynthesisConfig
+) -> Bool[jax.Array, "i j k"]:
     """Returns which voxels (i, j, k) a random scan shows; `liver` is the mask of the liver."""
     keys = jax.random.split(key, 5)
     i, j, k = liver.shape

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, Integer, PRNGKeyArray
 
 from sirtjax.synthesis._body import Body
 from sirtjax.synthesis._config import SynthesisConfig
@@ -22,9 +22,9 @@ _FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 class Grains(NamedTuple):
     """Smooth noise of three grains, each (channels, i + 1, j + 1, k + 1)."""
 
-    fine: jax.Array
-    loops: jax.Array
-    broad: jax.Array
+    fine: Float[jax.Array, "channels a b c"]
+    loops: Float[jax.Array, "loops a b c"]
+    broad: Float[jax.Array, "broad a b c"]
 
 
 def draw_grains(key: PRNGKeyArray, grid: tuple[int, ...], config: SynthesisConfig) -> Grains:
@@ -39,7 +39,7 @@ def draw_grains(key: PRNGKeyArray, grid: tuple[int, ...], config: SynthesisConfi
     return Grains(fine, loops, random_field(broad_key, grid, knots(_BROAD_GRAIN_MM), channels=4))
 
 
-def half_resolution(body: Body, points: jax.Array) -> dict[str, jax.Array]:
+def half_resolution(body: Body, points: Float[jax.Array, "3 d e f"]) -> dict[str, Float[jax.Array, "d e f"]]:
     """Returns smooth distances (mm) on every second point (3, a, b, c): by name, each (a, b, c).
 
     Plane by plane, which stays in the cache, and because XLA would otherwise compute every surface again for each
@@ -59,7 +59,9 @@ def half_resolution(body: Body, points: jax.Array) -> dict[str, jax.Array]:
     return fields
 
 
-def blended(body: Body, real: jax.Array, simulated: jax.Array) -> jax.Array:
+def blended(
+    body: Body, real: Float[jax.Array, "*points"], simulated: Float[jax.Array, "*points"]
+) -> Float[jax.Array, "*points"]:
     """Returns the distance to the liver of a patient, between that of the bank and that of the simulator."""
     fraction = jnp.where(body.real, body.simulated_fraction, 1.0)
     # The bank's distances end at 32 mm, which would let the blend reach too far out.
@@ -84,7 +86,7 @@ def draw_scene(
     key: PRNGKeyArray,
     body: Body,
     points: Float[jax.Array, "3 a b c"],
-    fields: dict[str, jax.Array],
+    fields: dict[str, Float[jax.Array, "d e f"]],
     config: SynthesisConfig,
 ) -> Scene:
     """Returns random contents of a patient.
@@ -107,10 +109,12 @@ def painted(
     body: Body,
     points: Float[jax.Array, "3 a b c"],
     grains: Grains,
-    fields: dict[str, jax.Array],
+    fields: dict[str, Float[jax.Array, "d e f"]],
     colours: Colours,
     config: SynthesisConfig,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+) -> tuple[
+    Float[jax.Array, "i j1 k1"], Float[jax.Array, "i j1 k1"], Integer[jax.Array, "i j1 k1"], Float[jax.Array, "i j1 k1"]
+]:
     """Returns values, mottle, labels and distances to the liver, each (i, j + 1, k + 1).
 
     Two planes at a time, which stay in the cache.

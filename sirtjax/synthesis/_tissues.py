@@ -162,7 +162,7 @@ def draw_colours(key: PRNGKeyArray, config: SynthesisConfig) -> Colours:
 def draw_native_colours(
     key: PRNGKeyArray, own_key: PRNGKeyArray, config: SynthesisConfig, *, lesion_contrast: tuple[float, float]
 ) -> Colours:
-    """Returns the intensities of a CT without contrast medium of a patient whose other image has been drawn.
+    """Returns the intensities of a CT without contrast medium of a patient with another image.
 
     Args:
       key: random key of the other image: tissues of a CT have the same spread, and lesions the same signs.

@@ -1,0 +1,136 @@
+"""The joint loss and update: parts by SciPy, frozen cascades, and a network that learns a displacement."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import ndimage
+
+from sirtjax import networks, train
+
+SHAPE, SPACING_MM = (24, 20, 16), (5.0, 5.0, 5.0)
+NETWORK = networks.CascadeConfig.model_validate(
+    {
+        "network": {
+            "architecture": "plain-conv-unet", "channels": 16, "classes": 3, "features": [8, 12],
+            "deep_supervision": False,
+        },
+        "cascades": 2,
+    }
+)  # fmt: skip
+LOSS = train.JointLossConfig(mutual_information=0.3, dice=1.0, bending=10.0, displacement=1.0)
+
+
+def ball(centre):
+    x = np.stack(np.indices(SHAPE), axis=-1) - np.asarray(centre, float)
+    return np.clip(5.5 - np.linalg.norm(x / np.array([1.2, 1.0, 0.9]), axis=-1), 0, 1)
+
+
+def pair_of(seed):
+    """An organ and its neighbour, moved by up to 8 mm; the images differ in contrast and noise."""
+    rng = np.random.default_rng(seed)
+    shift = rng.uniform(-8.0, 8.0, 3).astype(np.float32)
+    centre = np.array(SHAPE) / 2 + rng.uniform(-1, 1, 3)
+    there = centre + shift / SPACING_MM
+    images = []
+    for at, bright in ((centre, 0.2), (there, 0.7)):
+        image = -0.3 + (bright + 0.3) * ball(at) + 0.4 * ball(at + np.array([8.0, 0, 0]))
+        images.append((image + 0.05 * rng.standard_normal(SHAPE)).astype(np.float32))
+    return train.JointPair(
+        reference=jnp.asarray(images[0]),
+        floating=jnp.asarray(images[1]),
+        reference_liver=jnp.asarray(ball(centre), jnp.float32),
+        floating_liver=jnp.asarray(ball(there), jnp.float32),
+        displacement_mm=jnp.broadcast_to(jnp.asarray(shift), (*SHAPE, 3)),
+        seen=jnp.ones(SHAPE, bool),
+    )
+
+
+def loss_of(field, pair, **change):
+    total, parts = train.joint_loss(field, pair, SPACING_MM, config=LOSS.model_copy(update=change))
+    return float(total), {name: float(value) for name, value in parts.items()}
+
+
+def test_parts_of_the_loss_are_those_of_numpy():
+    pair = pair_of(0)
+    field = np.asarray(pair.displacement_mm) * 0.5
+    _, parts = loss_of(field, pair)
+    places = np.stack(np.indices(SHAPE)) + np.moveaxis(field / SPACING_MM, -1, 0)
+    warped = ndimage.map_coordinates(np.asarray(pair.floating_liver), places, order=1, mode="nearest")
+    liver = np.asarray(pair.reference_liver)
+    assert parts["dice"] == pytest.approx(1 - (2 * (warped * liver).sum() + 1) / ((warped + liver).sum() + 1), abs=1e-4)
+    # Half of the constant displacement is missing everywhere.
+    assert parts["displacement"] == pytest.approx(np.linalg.norm(field[0, 0, 0]) / 10.0, rel=0.01)
+    assert parts["bending"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_true_displacement_has_the_smallest_loss():
+    for seed in range(4):
+        pair = pair_of(seed)
+        true = np.asarray(pair.displacement_mm)
+        best, parts = loss_of(true, pair)
+        for wrong in (0 * true, -true, 1.6 * true):
+            assert loss_of(wrong, pair)[0] > best + 0.05
+            assert loss_of(wrong, pair, displacement=0.0)[0] > loss_of(true, pair, displacement=0.0)[0]
+        assert parts["dice"] < 0.2
+
+
+def test_an_unknown_displacement_cannot_be_compared():
+    pair = pair_of(0)._replace(displacement_mm=None)
+    with pytest.raises(ValueError, match="set its weight to 0"):
+        loss_of(np.zeros((*SHAPE, 3), np.float32), pair)
+    assert "displacement" not in loss_of(np.zeros((*SHAPE, 3), np.float32), pair, displacement=0.0)[1]
+
+
+def update(tx, **options):
+    return jax.jit(
+        functools.partial(train.joint_update, spacing_mm=SPACING_MM, config=NETWORK, loss=LOSS, tx=tx, **options)
+    )
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_only_one_cascade_changes(trained):
+    tx = optax.adam(1e-2)
+    step = update(tx)
+    state = train.first_joint_state(NETWORK, tx, seed=0)
+    for seed in range(2):
+        state, _ = step(state, pair_of(seed), cascade=jnp.int32(0))
+    before = state
+    for seed in range(2):
+        state, _ = step(state, pair_of(seed), cascade=jnp.int32(trained))
+    for old, new in zip(jax.tree.leaves(before.variables), jax.tree.leaves(state.variables), strict=True):
+        np.testing.assert_array_equal(old[1 - trained], new[1 - trained])
+    heads = [one.variables["params"]["decoder"]["heads"]["0"]["w"][trained] for one in (before, state)]
+    assert np.abs(np.asarray(heads[0]) - np.asarray(heads[1])).max() > 1e-3
+
+
+def test_the_update_is_a_pure_function():
+    tx = optax.adam(1e-2)
+    state, pair = train.first_joint_state(NETWORK, tx, seed=0), pair_of(0)
+    found = [update(tx)(state, pair) for _ in range(2)]
+    for one, other in zip(*(jax.tree.leaves(each) for each in found), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert int(state.step) == 0 and int(found[0][0].step) == 1
+
+
+@pytest.mark.slow
+def test_all_cascades_together_learn_to_register():
+    tx = optax.adam(5e-3)
+    step = update(tx)
+    state = train.first_joint_state(NETWORK, tx, seed=0)
+    for number in range(240):
+        state, _ = step(state, pair_of(100 + number % 60))
+    missed = []
+    for seed in range(10):  # pairs that were not used
+        pair = pair_of(seed)
+        fields = networks.cascade_displacements(NETWORK, state.variables, pair.reference, pair.floating, SPACING_MM)
+        errors = [
+            np.linalg.norm(np.asarray(field - pair.displacement_mm), axis=-1) for field in (0 * fields[0], *fields)
+        ]
+        liver = np.asarray(pair.reference_liver) > 0.5
+        missed.append([error[liver].mean() for error in errors])
+    start, _, last = np.mean(missed, axis=0)
+    assert last < 0.8 * start

@@ -1,0 +1,103 @@
+"""The loss of a registration network on one pair: similarity, overlap, smoothness, and a known displacement."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+from pydantic import Field
+
+from sirtjax import losses, spatial
+from sirtjax.config import Table
+from sirtjax.typing import Array, Vector
+
+Weight = Annotated[float, Field(ge=0)]
+# Every second voxel along each axis gives the similarity well enough.
+_STRIDE = 2
+# Scaled images are from -1 (air) to 1.
+_AIR = -0.98
+
+
+class JointLossConfig(Table):
+    """Weights of the parts of the loss.
+
+    Attributes:
+      mutual_information: weight of the mutual information (nats) of the body without air.
+      dice: weight of one minus the soft Dice of the warped and the reference liver.
+      bending: weight of the bending energy in mm^-2.
+      displacement: weight of the mean distance to the known displacement in the liver, in units of 10 mm. Only for
+        pairs whose displacement is known.
+      around: weight of a voxel of the body outside the liver in this distance.
+    """
+
+    mutual_information: Weight
+    dice: Weight
+    bending: Weight
+    displacement: Weight = 0.0
+    around: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class JointPair(NamedTuple):
+    """One pair of images on a common grid.
+
+    Attributes:
+      reference, floating: (i, j, k) images, scaled for the network.
+      reference_liver, floating_liver: (i, j, k) occupancies of the liver, from 0 to 1.
+      displacement_mm: (i, j, k, 3) known displacement along the axes of the grid; None if it is not known.
+      seen: (i, j, k) whether both images show the point.
+    """
+
+    reference: Float[Array, "i j k"]
+    floating: Float[Array, "i j k"]
+    reference_liver: Float[Array, "i j k"]
+    floating_liver: Float[Array, "i j k"]
+    displacement_mm: Float[Array, "i j k 3"] | None
+    seen: Bool[Array, "i j k"]
+
+
+def joint_loss(
+    field_mm: Float[Array, "i j k 3"], pair: JointPair, spacing_mm: Vector, *, config: JointLossConfig
+) -> tuple[Float[jax.Array, ""], dict[str, Float[jax.Array, ""]]]:
+    """Computes the loss of a displacement of one pair.
+
+    Args:
+      field_mm: (i, j, k, 3) displacement along the axes of the grid, mm.
+      pair: images and livers.
+      spacing_mm: (3,) distance between voxels.
+      config: weights.
+
+    Returns:
+      The weighted sum, and its parts by name without weights: "mutual_information", "dice", "bending" and, if the
+      displacement is known, "displacement" (10 mm).
+
+    Raises:
+      ValueError: the displacement has a weight and is not known.
+    """
+    if config.displacement and pair.displacement_mm is None:
+        raise ValueError("the loss compares the displacement, which is not known for this pair: set its weight to 0")
+    both = jnp.stack([jnp.asarray(pair.floating), jnp.asarray(pair.floating_liver)], axis=-1)
+    warped = spatial.sample_on_grid(both, field_mm, spacing_mm)
+    seen = jnp.asarray(pair.seen).astype(jnp.float32)
+    body = seen * (pair.reference > _AIR)
+    few = (slice(None, None, _STRIDE),) * 3
+    parts = {
+        "mutual_information": losses.mutual_information_loss(
+            _unit(warped[..., 0][few]), _unit(pair.reference[few]), weights=body[few].reshape(-1)
+        ),
+        "dice": losses.probability_dice_loss(warped[..., 1], pair.reference_liver, weights=seen),
+        "bending": losses.bending_energy(field_mm, spacing_mm),
+    }
+    total = config.mutual_information * parts["mutual_information"]
+    total = total + config.dice * parts["dice"] + config.bending * parts["bending"]
+    if pair.displacement_mm is not None:
+        missed = jnp.sqrt(jnp.sum((field_mm - pair.displacement_mm) ** 2, axis=-1) + 1e-3)
+        weight = pair.reference_liver + config.around * body
+        parts["displacement"] = jnp.sum(weight * missed) / (10.0 * jnp.maximum(jnp.sum(weight), 1.0))
+        total = total + config.displacement * parts["displacement"]
+    return total, parts
+
+
+def _unit(values: Array) -> jax.Array:
+    return jnp.clip((jnp.asarray(values).reshape(-1) + 1.0) / 2.0, 0.0, 1.0)

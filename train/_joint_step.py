@@ -1,0 +1,114 @@
+"""One update of a registration network, as a pure function of its state and of a pair of images."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Float, Integer, PyTree
+
+from sirtjax import networks
+from sirtjax.networks import CascadeConfig
+from sirtjax.train._joint_loss import JointLossConfig, JointPair, joint_loss
+from sirtjax.typing import Array, Vector
+
+
+class JointState(NamedTuple):
+    """The state of the training of a registration network.
+
+    Attributes:
+      step: number of updates so far.
+      variables: variables of all cascades.
+      average: moving average of the parameters, which is used after training.
+      optimiser: state of the optimiser.
+    """
+
+    step: Integer[Array, ""]
+    variables: PyTree
+    average: PyTree
+    optimiser: PyTree
+
+
+def first_joint_state(config: CascadeConfig, tx: optax.GradientTransformation, *, seed: int) -> JointState:
+    """Returns the state before the first update: a network that returns the identity."""
+    variables = networks.initialise_cascades(config, seed=seed)
+    # A copy, so that a caller may give the state up to the next step.
+    average = jax.tree.map(jnp.array, variables["params"])
+    return JointState(jnp.int32(0), variables, average, tx.init(variables["params"]))
+
+
+def joint_update(
+    state: JointState,
+    pair: JointPair,
+    spacing_mm: Vector,
+    *,
+    config: CascadeConfig,
+    loss: JointLossConfig,
+    tx: optax.GradientTransformation,
+    cascade: Integer[Array, ""] | int | None = None,
+    ema_decay: float = 0.995,
+) -> tuple[JointState, dict[str, Float[jax.Array, ""]]]:
+    """Returns the next state after one pair. Pure; jit it with static configs.
+
+    Args:
+      state: current state.
+      pair: images, livers and, if known, the displacement.
+      spacing_mm: (3,) distance between voxels.
+      config: the network.
+      loss: weights of the loss.
+      tx: optimiser.
+      cascade: the only cascade to change, which may be traced: earlier ones are frozen and later ones are not used.
+        None trains all of them together, by the mean of their losses.
+      ema_decay: decay of the moving average per step.
+
+    Returns:
+      The next state, and the parts of the loss of the last trained cascade, with "loss" and "gradient_norm".
+    """
+    params, statistics = state.variables["params"], state.variables["statistics"]
+    if cascade is None:
+
+        def all_together(params: Any) -> tuple[Array, Any]:
+            fields = networks.cascade_displacements(
+                config, {"params": params, "statistics": statistics}, pair.reference, pair.floating, spacing_mm
+            )
+            totals, parts = lax.map(lambda field: joint_loss(field, pair, spacing_mm, config=loss), fields)
+            return jnp.mean(totals), jax.tree.map(lambda values: values[-1], parts)
+
+        (total, parts), slopes = jax.value_and_grad(all_together, has_aux=True)(params)
+    else:
+        start = _frozen(config, state.variables, pair, spacing_mm, cascade)
+
+        def alone(own: Any) -> tuple[Array, Any]:
+            variables = {"params": own, "statistics": networks.cascade_of(statistics, cascade)}
+            field = networks.next_displacement(config, variables, pair.reference, pair.floating, spacing_mm, start)
+            return joint_loss(networks.on_voxels(config, field), pair, spacing_mm, config=loss)
+
+        own = networks.cascade_of(params, cascade)
+        (total, parts), gradient = jax.value_and_grad(alone, has_aux=True)(own)
+        slopes = networks.with_cascade(jax.tree.map(jnp.zeros_like, params), cascade, gradient)
+    updates, optimiser = tx.update(slopes, state.optimiser, params)
+    if cascade is not None:
+        # Adam goes on moving what has no gradient any more; frozen cascades stay.
+        still = jax.tree.map(jnp.zeros_like, updates)
+        updates = networks.with_cascade(still, cascade, networks.cascade_of(updates, cascade))
+    after = optax.apply_updates(params, updates)
+    keep = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.average, after)
+    metrics = {**parts, "loss": total, "gradient_norm": optax.tree.norm(slopes)}
+    return JointState(state.step + 1, {"params": after, "statistics": statistics}, average, optimiser), metrics
+
+
+def _frozen(
+    config: CascadeConfig, variables: Any, pair: JointPair, spacing_mm: Vector, cascade: Integer[Array, ""] | int
+) -> jax.Array:
+    """The displacement after the cascades before this one, without gradient."""
+
+    def one(number: jax.Array, total: jax.Array) -> jax.Array:
+        own = networks.cascade_of(variables, number)
+        return networks.next_displacement(config, own, pair.reference, pair.floating, spacing_mm, total)
+
+    field: jax.Array = lax.fori_loop(0, cascade, one, networks.no_displacement(config, pair.reference))
+    return lax.stop_gradient(field)
