@@ -176,7 +176,7 @@ def with_cascade(variables: PyTree, number: Integer[Array, ""] | int, own: PyTre
     """Returns the variables with those of one cascade replaced."""
 
     def put(all_: jax.Array, one: jax.Array) -> jax.Array:
-        return lax.dynamic_update_index_in_dim(all_, one, number, axis=0)
+        return jnp.asarray(lax.dynamic_update_index_in_dim(all_, one, number, axis=0))
 
     replaced: Any = jax.tree.map(put, variables, own)
     return replaced

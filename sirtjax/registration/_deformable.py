@@ -20,11 +20,17 @@ Coefficients = tuple[Float[Array, "_ _ _ 3"], ...]
 
 
 def solve_deformable(
-    pair: ImagePair, affine: Float[Array, "4 4"], weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig
+    pair: ImagePair,
+    affine: Float[Array, "4 4"],
+    weights: Weights,
+    key: PRNGKeyArray,
+    *,
+    config: RegistrationConfig,
+    start: Coefficients | None = None,
 ) -> tuple[Coefficients, Float[Array, "levels steps 5"]]:
     """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
 
-    Each level adds a finer grid.
+    Each level adds a finer grid. With initial coefficients, all grids take part from the first level on.
 
     A grid stays free in all later levels: coarse grids continue to move large structures while fine ones converge. The
     levels are one scanned program with traced blurs, in which the gradients of later grids are zero.
@@ -50,10 +56,12 @@ def solve_deformable(
     settings = [
         jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "mask_blur_mm", "step_mm")
     ]
-    joined = jnp.tril(jnp.ones((count, count), jnp.float32))
-    still: Coefficients = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
+    joined = jnp.ones((count, count), jnp.float32)
+    if start is None:
+        joined = jnp.tril(joined)
+        start = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
     sampled = jax.random.randint(key, (count, table.steps), 0, plan.phases)
-    coefficients, history = jax.lax.scan(level, still, (*settings, joined, sampled))
+    coefficients, history = jax.lax.scan(level, start, (*settings, joined, sampled))
     return coefficients, history
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sirtjax import spatial
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._deformable import Coefficients
 from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
 from sirtjax.registration._judge import assess_result
 from sirtjax.registration._landmarks import Landmarks, mass_centre_mm, match_landmarks
@@ -19,7 +20,8 @@ from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, prepare_pair
 from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import Solution, solve, weights_from_config
-from sirtjax.spatial import AffineTransform
+from sirtjax.registration._start_field import affine_of_start, start_coefficients, without_affine_stage
+from sirtjax.spatial import AffineTransform, DisplacementField
 from sirtjax.volume import Geometry, Volume
 
 NO_MASKS: Masks = {}
@@ -27,9 +29,16 @@ RESTARTED = "registered from a start found by the images: the start from the cen
 
 
 @partial(cached_jit, static_argnames=("config",))
-def solve_compiled(pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig) -> Solution:
+def solve_compiled(
+    pair: ImagePair,
+    weights: Weights,
+    key: PRNGKeyArray,
+    *,
+    config: RegistrationConfig,
+    start: Coefficients | None = None,
+) -> Solution:
     """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
-    return solve(pair, weights, key, config=config)
+    return solve(pair, weights, key, config=config, start=start)
 
 
 def register(
@@ -41,7 +50,7 @@ def register(
     floating_masks: Masks = NO_MASKS,
     reference_points_mm: ArrayLike | None = None,
     floating_points_mm: ArrayLike | None = None,
-    start: AffineTransform | None = None,
+    start: AffineTransform | DisplacementField | None = None,
     seed: int = 0,
 ) -> RegistrationResult:
     """Registers two images: the pull transform from reference to floating image, and its quality.
@@ -59,13 +68,18 @@ def register(
       reference_points_mm: (n, 3) landmark points, LPS mm.
       floating_points_mm: (n, 3) the same points in the floating image.
       start: initial floating_from_reference. Default: computed from the masks' centroids, or by a search with the
-        images.
+        images. From a displacement field, only the deformable stage runs: its splines begin as the best fit to the
+        field, so that regularisation and folding are those of the sum.
       seed: seed of the random samples; the same seed gives the same result on one machine.
 
     Raises:
       GeometryError: an image is constant, not finite or too small, a mask is missing, empty or too small, or the
         points do not belong together.
+      ConfigError: the start is a displacement field and the preset has no splines of a displacement.
     """
+    field = start if isinstance(start, DisplacementField) else None
+    if isinstance(start, DisplacementField):
+        config, start = without_affine_stage(config), affine_of_start(start)
     ready = make_ready(
         reference,
         floating,
@@ -76,6 +90,8 @@ def register(
         floating_points_mm=floating_points_mm,
         start=start,
     )
+    if field is not None:
+        ready = ready.from_field(field, config=config)
     result = _solved(ready, config=config, seed=seed)
     if start is not None or result.restart is None:
         return result
@@ -85,7 +101,11 @@ def register(
 
 def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> RegistrationResult:
     solution = solve_compiled(
-        ready.pair, weights_from_config(config.weights), jax.random.key(seed), config=config.structure()
+        ready.pair,
+        weights_from_config(config.weights),
+        jax.random.key(seed),
+        config=config.structure(),
+        start=ready.coefficients,
     )
     return ready.judged(jax.tree.map(np.asarray, jax.block_until_ready(solution)), config=config)
 
@@ -102,6 +122,7 @@ class Ready:
       start: initial transform of the affine stage.
       notes: observations.
       mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guide.
+      coefficients: initial coefficients of the deformable stage, or None to begin at zero.
     """
 
     pair: ImagePair
@@ -111,6 +132,7 @@ class Ready:
     start: AffineTransform
     notes: tuple[str, ...]
     mirror_gain: float | None = None
+    coefficients: Coefficients | None = None
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """Returns the result of a solution in NumPy arrays."""
@@ -118,6 +140,17 @@ class Ready:
             solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes,
             mirror_gain=self.mirror_gain,
         )  # fmt: skip
+
+    def from_field(self, start: DisplacementField, *, config: RegistrationConfig) -> Ready:
+        """Returns the same patient with an initial displacement.
+
+        A note states what the splines cannot represent.
+        """
+        found, rest = start_coefficients(start, self.lattice, config)
+        near = np.asarray(self.pair.reference_near) > 0
+        missed = float(np.sqrt(np.mean(np.sum(np.square(rest[near]), axis=-1)))) if near.any() else 0.0
+        note = f"started from a displacement field, which the splines represent within {missed:.1f} mm (RMS)"
+        return replace(self, coefficients=found, notes=(*self.notes, note))
 
     def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
         """Returns the same patient with another start."""

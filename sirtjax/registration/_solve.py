@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._agreement import compare_stages
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
-from sirtjax.registration._deformable import displacement_mm, solve_deformable
+from sirtjax.registration._deformable import Coefficients, displacement_mm, solve_deformable
 from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.typing import Array
 
@@ -38,7 +38,14 @@ class Solution:
     deformable_history: Float[Array, "*batch levels steps 5"]
 
 
-def solve(pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig) -> Solution:
+def solve(
+    pair: ImagePair,
+    weights: Weights,
+    key: PRNGKeyArray,
+    *,
+    config: RegistrationConfig,
+    start: Coefficients | None = None,
+) -> Solution:
     """Registers a pair: the affine stage, then the deformable one.
 
     Pure; not jitted here.
@@ -51,13 +58,14 @@ def solve(pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: Regis
       weights: weights of the terms.
       key: random key of the samples.
       config: preset; static.
+      start: initial coefficients (a, b, c, 3) of each level of the deformable stage, mm; zero by default.
     """
     first, second = jax.random.split(key)
     affine, improved, affine_history = solve_affine(pair, weights, first, config=config)
     displacement: Array = jnp.zeros((*pair.reference.shape, 3), jnp.float32)
     history: Array = jnp.zeros((0, config.deformable.steps, 5), jnp.float32)
     if config.deformable.model != "none":
-        coefficients, history = solve_deformable(pair, affine, weights, second, config=config)
+        coefficients, history = solve_deformable(pair, affine, weights, second, config=config, start=start)
         displacement = displacement_mm(coefficients, pair, config, stride=1, phase=None)
     terms, overlap = compare_stages((pair.start, affine), displacement, pair, config)
     return Solution(
