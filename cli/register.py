@@ -43,7 +43,7 @@ def register(
         typer.Option("--set", help="Override a preset value, e.g. weights.image=0.5; repeatable."),
     ] = None,
     initial_transform: Annotated[
-        Path | None, typer.Option(help="Initial rigid or affine ITK transform, from reference to floating points.")
+        Path | None, typer.Option(help="Initial ITK transform or field, from reference to floating points.")
     ] = None,
     ref_labels: RefLabels = None,
     flo_labels: FloLabels = None,

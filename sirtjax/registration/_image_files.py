@@ -12,12 +12,13 @@ import numpy as np
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
 from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.registration._config import RegistrationConfig, apply_overrides, config_from_dict, load_preset
+from sirtjax.registration._start_field import without_affine_stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sirtjax.io import Image, PointList
-    from sirtjax.spatial import AffineTransform
+    from sirtjax.spatial import Transform
     from sirtjax.volume import Geometry, LabelMap
 
     Points = NDArray[np.float64]
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MIN_SLICES = 4
 # No image but a CT in HU goes below this.
 ONLY_CT_BELOW = -500.0
+# Points along each axis by which an initial field is checked.
+OVERLAP_PROBES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,26 +96,22 @@ def read_registration_image(
     return image, tuple(notes)
 
 
-def read_initial_transform(path: Path, geometry: Geometry) -> AffineTransform:
-    """Reads an affine transform, from reference to floating points.
+def read_initial_transform(path: Path, geometry: Geometry, config: RegistrationConfig) -> Transform:
+    """Reads an initial transform, from reference to floating points.
 
     Raises:
-      ConfigError: the transform is not affine.
+      ConfigError: the transform is a deformation, and the preset has no splines of a displacement.
     """
     from sirtjax import io
-    from sirtjax.spatial import AffineTransform
+    from sirtjax.spatial import DisplacementField
 
     transform = io.read_transform(path, reference=geometry)
-    if not isinstance(transform, AffineTransform):
-        raise ConfigError(
-            f"{path}: a deformation; --initial-transform requires a rigid or affine transform, such as a .tfm file"
-        )
+    if isinstance(transform, DisplacementField):
+        without_affine_stage(config)
     return transform
 
 
-def check_initial_overlap(
-    reference: Geometry, floating: Geometry, start: AffineTransform | None, path: Path | None
-) -> None:
+def check_initial_overlap(reference: Geometry, floating: Geometry, start: Transform | None, path: Path | None) -> None:
     """Raises if the two images do not overlap under an initial transform.
 
     Args:
@@ -129,9 +128,16 @@ def check_initial_overlap(
 
     if start is None:
         return
-    matrix = np.asarray(start.floating_from_reference, np.float64)
-    moved = Geometry.from_affine(reference.shape, matrix @ reference.affine)
-    if spatial.overlap_fraction(moved, floating) == 0.0:
+    if isinstance(start, spatial.DisplacementField):
+        steps = [np.linspace(0.0, n - 1.0, OVERLAP_PROBES) for n in reference.shape]
+        probes = reference.to_world(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1))
+        place = floating.to_voxel(np.asarray(spatial.transform_points(start, probes)))
+        apart = not np.any(np.all((place >= -0.5) & (place <= np.array(floating.shape) - 0.5), axis=-1))
+    else:
+        matrix = np.asarray(start.floating_from_reference, np.float64)
+        moved = Geometry.from_affine(reference.shape, matrix @ reference.affine)
+        apart = spatial.overlap_fraction(moved, floating) == 0.0
+    if apart:
         raise GeometryError(
             f"{path}: the images do not overlap with this start; it must map reference "
             "points to the floating image (LPS, mm): use its inverse, or omit --initial-transform"

@@ -103,9 +103,9 @@ def register_files(
             )
             choice = registration.choose_config(preset, config, settings, first, second)
             grid = first.image.volume.geometry
-            initial = (
-                None if initial_transform is None else registration.read_initial_transform(initial_transform, grid)
-            )
+            initial = None
+            if initial_transform is not None:
+                initial = registration.read_initial_transform(initial_transform, grid, choice.config)
             registration.check_initial_overlap(grid, second.image.volume.geometry, initial, initial_transform)
         on_note(f"preset {choice.name}: {choice.why}")
         with _timed(seconds, "registration", on_step):

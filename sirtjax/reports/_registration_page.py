@@ -11,7 +11,7 @@ from sirtjax.reports._registration_losses import stage_rows
 from sirtjax.reports._registration_paint import FOLDED, RATIO_ENDS, RATIO_STOPS
 from sirtjax.reports._registration_panels import mask_colours, registration_panels
 from sirtjax.reports._registration_record import flat_settings, status_name
-from sirtjax.spatial import AffineTransform, DisplacementField
+from sirtjax.spatial import DisplacementField, Transform
 from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def registration_html(
     reference_masks: Mapping[str, LabelMap],
     floating_masks: Mapping[str, LabelMap],
     provenance: Mapping[str, object],
-    before: AffineTransform | None = None,
+    before: Transform | None = None,
 ) -> str:
     """Returns the report of a registration as one HTML page without outside resources.
 

@@ -29,7 +29,7 @@ from sirtjax.reports._registration_planes import (
     volume_ratio,
 )
 from sirtjax.reports._registration_svg import Stroke, Tile, row_svg
-from sirtjax.spatial import AffineTransform, Transform, default_fill, identity
+from sirtjax.spatial import Transform, default_fill, identity
 from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def registration_panels(
     reference_masks: Mapping[str, LabelMap],
     floating_masks: Mapping[str, LabelMap],
     *,
-    before: AffineTransform | None = None,
+    before: Transform | None = None,
 ) -> tuple[RegistrationPanel, ...]:
     """Returns images of a registration, in axial, coronal and sagittal planes through the liver.
 
@@ -177,7 +177,7 @@ def _cut(
     plane: Plane,
     step_mm: float,
     sides: tuple[Volume, Volume, Mapping[str, LabelMap], Mapping[str, LabelMap]],
-    start: AffineTransform,
+    start: Transform,
     transform: Transform,
 ) -> _Cut:
     reference, floating, reference_masks, floating_masks = sides

@@ -206,6 +206,18 @@ def test_points_and_a_start_reach_the_engine(run, patient, engine, tmp_path):
     assert {"initial_transform", "reference points", "floating points"} <= set(inputs)
 
 
+def test_a_field_as_a_start_reaches_the_engine(run, patient, engine, tmp_path):
+    field = np.zeros((*REFERENCE.shape, 3), np.float32)
+    field[3:-3, 3:-3, 3:-3] = (2.0, -1.0, 3.0)
+    io.write_transform(tmp_path / "field.nii.gz", DisplacementField(field, REFERENCE))
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out",
+        "--initial-transform", tmp_path / "field.nii.gz",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    np.testing.assert_allclose(engine.start.array, field, atol=1e-5)
+
+
 def test_the_field_is_written_when_asked_for(run, patient, engine, tmp_path):
     out = tmp_path / "out"
     options = ("--save-displacement", "--field-grid", "reference", "--no-report")
@@ -335,6 +347,9 @@ def bad(patient, tmp_path_factory):
     io.write_transform(
         folder / "field.nii.gz", DisplacementField(np.zeros((*REFERENCE.shape, 3), np.float32), REFERENCE)
     )
+    io.write_transform(
+        folder / "away.nii.gz", DisplacementField(np.full((*REFERENCE.shape, 3), 5e3, np.float32), REFERENCE)
+    )
     (folder / "broken.toml").write_text("a = = 1")
     return {"bad": folder, "good": patient}
 
@@ -376,9 +391,10 @@ BAD = [
     (f"{REF} {FLO} --config {{bad}}/none.toml", "none.toml: no such file; expected a configuration"),
     (f"{REF} {FLO} --config {{bad}}/broken.toml", "broken.toml: not readable as TOML"),
     (f"{REF} {FLO} --initial-transform {{bad}}/away.tfm", "the images do not overlap with this start"),
+    (f"{REF} {FLO} --initial-transform {{bad}}/away.nii.gz", "the images do not overlap with this start"),
     (
-        f"{REF} {FLO} --initial-transform {{bad}}/field.nii.gz",
-        "a deformation; --initial-transform requires a rigid or affine transform",
+        f"{REF} {FLO} --initial-transform {{bad}}/field.nii.gz --set deformable.model=velocity",
+        "cannot start from a displacement field",
     ),
     (f"{REF} {FLO} --ref-points {{good}}/points.csv", "--ref-points and --flo-points must be used together"),
     (
