@@ -47,6 +47,8 @@ class JointPair(NamedTuple):
       reference_liver, floating_liver: (i, j, k) occupancies of the liver, from 0 to 1.
       displacement_mm: (i, j, k, 3) known displacement along the axes of the grid; None if it is not known.
       seen: (i, j, k) whether both images show the point.
+      reference_guide, floating_guide: (i, j, k) livers that a guided network is given, such as those of another
+        network; None if only the images are.
     """
 
     reference: Float[Array, "i j k"]
@@ -55,6 +57,14 @@ class JointPair(NamedTuple):
     floating_liver: Float[Array, "i j k"]
     displacement_mm: Float[Array, "i j k 3"] | None
     seen: Bool[Array, "i j k"]
+    reference_guide: Float[Array, "i j k"] | None = None
+    floating_guide: Float[Array, "i j k"] | None = None
+
+    def sides(self) -> tuple[Float[jax.Array, "i j k inputs"], Float[jax.Array, "i j k inputs"]]:
+        """Returns the input of a network: the reference and the floating image, each with its guide."""
+        pairs = ((self.reference, self.reference_guide), (self.floating, self.floating_guide))
+        one, two = (jnp.stack([x for x in (image, guide) if x is not None], axis=-1) for image, guide in pairs)
+        return one, two
 
 
 def joint_loss(

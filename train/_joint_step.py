@@ -72,7 +72,7 @@ def joint_update(
 
         def all_together(params: Any) -> tuple[Array, Any]:
             fields = networks.cascade_displacements(
-                config, {"params": params, "statistics": statistics}, pair.reference, pair.floating, spacing_mm
+                config, {"params": params, "statistics": statistics}, *pair.sides(), spacing_mm
             )
             totals, parts = lax.map(lambda field: joint_loss(field, pair, spacing_mm, config=loss), fields)
             return jnp.mean(totals), jax.tree.map(lambda values: values[-1], parts)
@@ -83,7 +83,7 @@ def joint_update(
 
         def alone(own: Any) -> tuple[Array, Any]:
             variables = {"params": own, "statistics": networks.cascade_of(statistics, cascade)}
-            field = networks.next_displacement(config, variables, pair.reference, pair.floating, spacing_mm, start)
+            field = networks.next_displacement(config, variables, *pair.sides(), spacing_mm, start)
             return joint_loss(networks.on_voxels(config, field), pair, spacing_mm, config=loss)
 
         own = networks.cascade_of(params, cascade)
@@ -105,10 +105,11 @@ def _frozen(
     config: CascadeConfig, variables: Any, pair: JointPair, spacing_mm: Vector, cascade: Integer[Array, ""] | int
 ) -> jax.Array:
     """The displacement after the cascades before this one, without gradient."""
+    reference, floating = pair.sides()
 
     def one(number: jax.Array, total: jax.Array) -> jax.Array:
         own = networks.cascade_of(variables, number)
-        return networks.next_displacement(config, own, pair.reference, pair.floating, spacing_mm, total)
+        return networks.next_displacement(config, own, reference, floating, spacing_mm, total)
 
-    field: jax.Array = lax.fori_loop(0, cascade, one, networks.no_displacement(config, pair.reference))
+    field: jax.Array = lax.fori_loop(0, cascade, one, networks.no_displacement(config, reference))
     return lax.stop_gradient(field)

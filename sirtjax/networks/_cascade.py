@@ -34,7 +34,8 @@ class CascadeConfig(Table):
     blocks of two voxels, which make a step several times faster and prevent noise in the field.
 
     Attributes:
-      network: U-Net of each cascade; its channels are 2 block^3, its classes 3.
+      network: U-Net of each cascade; its channels are 2 inputs block^3, its classes 3.
+      inputs: channels of each side: 1 for the image alone, 2 for the image and a liver mask that guides.
       cascades: number of U-Nets.
       block: voxels along each axis of a block.
       output: "displacement", or "velocity" for a steady velocity that is integrated and does not fold.
@@ -42,6 +43,7 @@ class CascadeConfig(Table):
     """
 
     network: PlainConvUNetConfig
+    inputs: Count = 1
     cascades: Count = 3
     block: Annotated[int, Field(ge=1, le=4)] = 2
     output: Literal["displacement", "velocity"] = "displacement"
@@ -49,7 +51,7 @@ class CascadeConfig(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        channels = IMAGES * self.block**AXES
+        channels = IMAGES * self.inputs * self.block**AXES
         if self.network.channels != channels or self.network.classes != AXES:
             raise ValueError(
                 f"the network must have {channels} channels and {AXES} classes, "
@@ -82,8 +84,8 @@ def initialise_cascades(config: CascadeConfig, *, seed: int) -> Variables:
 def cascade_displacements(
     config: CascadeConfig,
     variables: Variables,
-    reference: Float[Array, "i j k"],
-    floating: Float[Array, "i j k"],
+    reference: Float[Array, "i j k inputs"],
+    floating: Float[Array, "i j k inputs"],
     spacing_mm: Vector,
 ) -> Float[jax.Array, "cascades i j k 3"]:
     """Computes the displacement after each cascade.
@@ -95,16 +97,21 @@ def cascade_displacements(
     Args:
       config: the network.
       variables: variables of all cascades.
-      reference: (i, j, k) reference image, scaled for the network; a multiple of the block and of the strides.
-      floating: (i, j, k) floating image on the same grid.
+      reference: (i, j, k, inputs) reference image, scaled for the network, and its liver if the network is guided.
+        Each side is a multiple of the block and of the strides.
+      floating: (i, j, k, inputs) floating image and liver on the same grid.
       spacing_mm: (3,) distance between voxels; may be traced.
 
     Returns:
       (cascades, i, j, k, 3) displacements along the axes of the grid, mm.
 
     Raises:
-      ValueError: the image is not a multiple of the block along every axis.
+      ValueError: the image is not a multiple of the block along every axis, or has other channels.
     """
+    if not reference.shape[AXES:] == floating.shape[AXES:] == (config.inputs,):
+        raise ValueError(
+            f"each side must be (i, j, k, {config.inputs}), got {tuple(reference.shape)} and {tuple(floating.shape)}"
+        )
 
     def one(total: jax.Array, own: Variables) -> tuple[jax.Array, jax.Array]:
         after = next_displacement(config, own, reference, floating, spacing_mm, total)
@@ -115,24 +122,23 @@ def cascade_displacements(
     return fields
 
 
-def no_displacement(config: CascadeConfig, reference: Float[Array, "i j k"]) -> Float[jax.Array, "a b c 3"]:
+def no_displacement(config: CascadeConfig, reference: Float[Array, "i j k inputs"]) -> Float[jax.Array, "a b c 3"]:
     """Returns a displacement of zero in every block of an image.
 
     Raises:
       ValueError: the image is not a multiple of the block along every axis.
     """
-    if any(n % config.block for n in reference.shape):
-        raise ValueError(
-            f"an image of {tuple(reference.shape)} voxels is not a multiple of the block of {config.block}"
-        )
-    return jnp.zeros((*(n // config.block for n in reference.shape), AXES), jnp.float32)
+    shape = tuple(reference.shape[:AXES])
+    if any(n % config.block for n in shape):
+        raise ValueError(f"an image of {shape} voxels is not a multiple of the block of {config.block}")
+    return jnp.zeros((*(n // config.block for n in shape), AXES), jnp.float32)
 
 
 def next_displacement(
     config: CascadeConfig,
     own: Variables,
-    reference: Float[Array, "i j k"],
-    floating: Float[Array, "i j k"],
+    reference: Float[Array, "i j k inputs"],
+    floating: Float[Array, "i j k inputs"],
     spacing_mm: Vector,
     total_mm: Float[Array, "a b c 3"],
 ) -> Float[jax.Array, "a b c 3"]:
@@ -141,14 +147,14 @@ def next_displacement(
     Args:
       config: the network.
       own: variables of this cascade.
-      reference: (i, j, k) reference image, scaled for the network.
-      floating: (i, j, k) floating image on the same grid.
+      reference: (i, j, k, inputs) reference image, scaled for the network, and its liver if the network is guided.
+      floating: (i, j, k, inputs) floating image and liver on the same grid.
       spacing_mm: (3,) distance between voxels; may be traced.
       total_mm: (a, b, c, 3) displacement so far at the centres of the blocks, mm.
     """
     block_mm = config.block * jnp.asarray(spacing_mm, jnp.float32)
-    warped = spatial.sample_on_grid(jnp.asarray(floating)[..., None], on_voxels(config, total_mm), spacing_mm)
-    both = jnp.concatenate([jnp.asarray(reference)[..., None], warped], axis=-1)
+    warped = spatial.sample_on_grid(floating, on_voxels(config, total_mm), spacing_mm)
+    both = jnp.concatenate([jnp.asarray(reference), warped], axis=-1)
     field = config.unit_mm * apply(config.network, own, _blocks(both, config.block)[None])[0]
     if config.output == "velocity":
         field = jnp.asarray(spatial.integrate_velocity(field, block_mm, squarings=SQUARINGS))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
 from sirtjax.ops import sample_linear
@@ -14,6 +15,7 @@ from sirtjax.phantom import ELLIPSOID_NAMES
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
 from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._fields import along, blur_matrix, random_field
 from sirtjax.synthesis._intensity import scale_sample
 from sirtjax.synthesis._pair_config import PairConfig
 from sirtjax.synthesis._pose import draw_pose_mm
@@ -22,6 +24,8 @@ from sirtjax.synthesis._scene import Grains, Scene, draw_grains, draw_scene, hal
 from sirtjax.synthesis._shape_bank import ShapeBank
 from sirtjax.synthesis._tissues import Colours, draw_colours, draw_native_colours
 
+# Blur that makes a mask a measure of the distance to its outline, and grain of the errors of an outline.
+_OUTLINE_BLUR_MM, _OUTLINE_GRAIN_MM = 8.0, 40.0
 # Parts of the body that a meal fills.
 _STOMACH = tuple(n for n, name in enumerate(ELLIPSOID_NAMES) if name.startswith("stomach"))
 
@@ -118,6 +122,32 @@ def _image(
     gain = jax.random.uniform(gain_key, minval=0.85, maxval=1.15)
     image = scale_sample(image, seen, labels == 1, config, ct=colours.kind == 0, gain=gain)
     return _Scan(image, jnp.where(seen, labels, 0), seen)
+
+
+def drawn_liver(
+    key: PRNGKeyArray, liver: Float[jax.Array, "i j k"], *, spacing_mm: float, error_mm: float
+) -> Float[jax.Array, "i j k"]:
+    """Returns a liver mask as another network might draw it: with a smooth random error of its outline.
+
+    Args:
+      key: random key.
+      liver: (i, j, k) occupancy of the true liver.
+      spacing_mm: distance between voxels.
+      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly.
+
+    Returns:
+      (i, j, k) mask of 0 and 1.
+    """
+    field_key, size_key = jax.random.split(key)
+    width = _OUTLINE_BLUR_MM / spacing_mm
+    blurred = liver
+    for axis, n in enumerate(liver.shape):
+        blurred = along(blurred, blur_matrix(n, jnp.float32(width)), axis)
+    # At a straight edge, a shift by a small distance changes the blurred mask by distance / (sqrt(2 pi) width).
+    knots = tuple(int(np.ceil((n - 1) * spacing_mm / _OUTLINE_GRAIN_MM)) + 3 for n in liver.shape)
+    shift = error_mm * jax.random.uniform(size_key) * random_field(field_key, liver.shape, knots, channels=1)[0]
+    moved = blurred + shift / (np.sqrt(2.0 * np.pi) * _OUTLINE_BLUR_MM)
+    return jnp.asarray(moved > 0.5, jnp.float32)
 
 
 def _places(displacement_mm: jax.Array, spacing_mm: float) -> jax.Array:

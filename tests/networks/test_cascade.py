@@ -20,7 +20,7 @@ def config(**change):
 @pytest.fixture
 def images():
     rng = np.random.default_rng(0)
-    return [ndimage.gaussian_filter(rng.standard_normal(SHAPE), 2.0).astype(np.float32) for _ in range(2)]
+    return [ndimage.gaussian_filter(rng.standard_normal(SHAPE), 2.0)[..., None].astype(np.float32) for _ in range(2)]
 
 
 def with_random_heads(variables, size):
@@ -51,7 +51,7 @@ def test_a_cascade_sees_the_image_that_the_earlier_ones_warped(images):
     one = networks.next_displacement(how, first, reference, floating, SPACING_MM, nothing)
     np.testing.assert_allclose(networks.on_voxels(how, one), fields[0], atol=1e-4)
     places = np.stack(np.indices(SHAPE)) + np.moveaxis(fields[0] / np.array(SPACING_MM), -1, 0)
-    warped = ndimage.map_coordinates(floating, places, order=1, mode="nearest").astype(np.float32)
+    warped = ndimage.map_coordinates(floating[..., 0], places, order=1, mode="nearest")[..., None].astype(np.float32)
     two = np.asarray(networks.next_displacement(how, second, reference, warped, SPACING_MM, nothing))
     block_mm = 2 * np.array(SPACING_MM)
     at = np.stack(np.indices(two.shape[:3])) + np.moveaxis(two / block_mm, -1, 0)
@@ -123,6 +123,12 @@ def test_networks_that_do_not_fit_are_refused(change, message):
 
 def test_images_that_do_not_fit_the_blocks_are_refused():
     how = config()
-    odd = np.zeros((15, 12, 8), np.float32)
+    odd = np.zeros((15, 12, 8, 1), np.float32)
     with pytest.raises(ValueError, match="multiple of the block"):
         networks.cascade_displacements(how, networks.initialise_cascades(how, seed=0), odd, odd, SPACING_MM)
+
+
+def test_sides_with_other_channels_are_refused(images):
+    guided = config(inputs=2, network={**UNET, "channels": 32})
+    with pytest.raises(ValueError, match=r"each side must be \(i, j, k, 2\)"):
+        networks.cascade_displacements(guided, networks.initialise_cascades(guided, seed=0), *images, SPACING_MM)

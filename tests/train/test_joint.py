@@ -126,7 +126,7 @@ def test_all_cascades_together_learn_to_register():
     missed = []
     for seed in range(10):  # pairs that were not used
         pair = pair_of(seed)
-        fields = networks.cascade_displacements(NETWORK, state.variables, pair.reference, pair.floating, SPACING_MM)
+        fields = networks.cascade_displacements(NETWORK, state.variables, *pair.sides(), SPACING_MM)
         errors = [
             np.linalg.norm(np.asarray(field - pair.displacement_mm), axis=-1) for field in (0 * fields[0], *fields)
         ]
