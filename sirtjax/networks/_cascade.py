@@ -35,7 +35,7 @@ class CascadeConfig(Table):
 
     Attributes:
       network: U-Net of each cascade; its channels are 2 inputs block^3, its classes 3.
-      inputs: channels of each side: 1 for the image alone, 2 for the image and a liver mask that guides.
+      inputs: channels of each side: 1 for only the image, 2 for the image and a liver mask that guides.
       cascades: number of U-Nets.
       block: voxels along each axis of a block.
       output: "displacement", or "velocity" for a steady velocity that is integrated and does not fold.

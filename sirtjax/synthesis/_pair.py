@@ -25,7 +25,7 @@ from sirtjax.synthesis._shape_bank import ShapeBank
 from sirtjax.synthesis._tissues import Colours, draw_colours, draw_native_colours
 
 # Blur that makes a mask a measure of the distance to its outline, and grain of the errors of an outline.
-_OUTLINE_BLUR_MM, _OUTLINE_GRAIN_MM = 8.0, 40.0
+_OUTLINE_BLUR_MM, _OUTLINE_GRAIN_MM, _MOST_CHANGE = 8.0, 40.0, 0.45
 # Parts of the body that a meal fills.
 _STOMACH = tuple(n for n, name in enumerate(ELLIPSOID_NAMES) if name.startswith("stomach"))
 
@@ -133,7 +133,8 @@ def drawn_liver(
       key: random key.
       liver: (i, j, k) occupancy of the true liver.
       spacing_mm: distance between voxels.
-      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly.
+      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly. The outline moves by 13 mm at
+        most.
 
     Returns:
       (i, j, k) mask of 0 and 1.
@@ -146,7 +147,9 @@ def drawn_liver(
     # At a straight edge, a shift by a small distance changes the blurred mask by distance / (sqrt(2 pi) width).
     knots = tuple(int(np.ceil((n - 1) * spacing_mm / _OUTLINE_GRAIN_MM)) + 3 for n in liver.shape)
     shift = error_mm * jax.random.uniform(size_key) * random_field(field_key, liver.shape, knots, channels=1)[0]
-    moved = blurred + shift / (np.sqrt(2.0 * np.pi) * _OUTLINE_BLUR_MM)
+    # A larger change would turn all of the background to liver.
+    change = jnp.clip(shift / (np.sqrt(2.0 * np.pi) * _OUTLINE_BLUR_MM), -_MOST_CHANGE, _MOST_CHANGE)
+    moved = blurred + change
     return jnp.asarray(moved > 0.5, jnp.float32)
 
 
