@@ -133,8 +133,8 @@ def drawn_liver(
       key: random key.
       liver: (i, j, k) occupancy of the true liver.
       spacing_mm: distance between voxels.
-      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly. The outline moves by 13 mm at
-        most.
+      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly. The outline moves by
+        13 mm at most.
 
     Returns:
       (i, j, k) mask of 0 and 1.
