@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/installed
 DEMO ?= demo
 # Files as units of work, in the order of tests/conftest.py: the longest first.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+# Each worker has one core: more threads of linear algebra would wait for each other.
+TEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 PEERS := $(VENV)-peers
 READERS := $(VENV)-readers
@@ -37,10 +39,10 @@ demo: $(INSTALLED)
 	@echo "The plan is $(abspath $(DEMO))/plan/report.html, before and after treatment $(abspath $(DEMO))/verification/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(WORKERS) --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
+	$(TEST) --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest $(WORKERS) -m "slow and not peers and not clinic"
+	$(TEST) -m "slow and not peers and not clinic"
 
 # The environment of an extra: its packages, then those of $(VENV) and sirtjax. Not before: pip would build with them.
 define ADD_EXTRA

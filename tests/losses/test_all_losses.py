@@ -29,6 +29,11 @@ FOLDED = deformations.rough(size_mm=1.5)
 LOGITS, CLASSES = 2 * draw(2, 3, 4, 5, 3, seed=4) - 1, np.eye(3, dtype="f4")[(3 * draw(2, 3, 4, 5, seed=5)).astype(int)]
 CASES = {
     "soft_dice_loss": (losses.soft_dice_loss, (LOGITS, CLASSES), {}),
+    "probability_dice_loss": (
+        losses.probability_dice_loss,
+        (draw(6, 7, 5), draw(6, 7, 5, seed=1)),
+        {"weights": draw(6, 7, 5, seed=2)},
+    ),
     "cross_entropy_loss": (losses.cross_entropy_loss, (LOGITS, CLASSES), {"class_weights": 1 + draw(3)}),
     "focal_loss": (losses.focal_loss, (LOGITS, CLASSES), {"class_weights": 1 + draw(3)}),
     "mutual_information_loss": on_points(losses.mutual_information_loss, bins=12),
