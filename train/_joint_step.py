@@ -61,6 +61,7 @@ def joint_update(
       loss: weights of the loss.
       tx: optimiser.
       cascade: the only cascade to change, which may be traced: earlier ones are frozen and later ones are not used.
+        Begin each cascade with a new state of the optimiser (`tx.init`), so that its moments are those of this cascade.
         None trains all of them together, by the mean of their losses.
       ema_decay: decay of the moving average per step.
 
@@ -77,7 +78,7 @@ def joint_update(
             totals, parts = lax.map(lambda field: joint_loss(field, pair, spacing_mm, config=loss), fields)
             return jnp.mean(totals), jax.tree.map(lambda values: values[-1], parts)
 
-        (total, parts), slopes = jax.value_and_grad(all_together, has_aux=True)(params)
+        (total, parts), gradients = jax.value_and_grad(all_together, has_aux=True)(params)
     else:
         start = _frozen(config, state.variables, pair, spacing_mm, cascade)
 
@@ -88,8 +89,8 @@ def joint_update(
 
         own = networks.cascade_of(params, cascade)
         (total, parts), gradient = jax.value_and_grad(alone, has_aux=True)(own)
-        slopes = networks.with_cascade(jax.tree.map(jnp.zeros_like, params), cascade, gradient)
-    updates, optimiser = tx.update(slopes, state.optimiser, params)
+        gradients = networks.with_cascade(jax.tree.map(jnp.zeros_like, params), cascade, gradient)
+    updates, optimiser = tx.update(gradients, state.optimiser, params)
     if cascade is not None:
         # Adam goes on moving what has no gradient any more; frozen cascades stay.
         still = jax.tree.map(jnp.zeros_like, updates)
@@ -97,7 +98,7 @@ def joint_update(
     after = optax.apply_updates(params, updates)
     keep = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.average, after)
-    metrics = {**parts, "loss": total, "gradient_norm": optax.tree.norm(slopes)}
+    metrics = {**parts, "loss": total, "gradient_norm": optax.tree.norm(gradients)}
     return JointState(state.step + 1, {"params": after, "statistics": statistics}, average, optimiser), metrics
 
 

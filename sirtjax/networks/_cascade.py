@@ -108,10 +108,6 @@ def cascade_displacements(
     Raises:
       ValueError: the image is not a multiple of the block along every axis, or has other channels.
     """
-    if not reference.shape[AXES:] == floating.shape[AXES:] == (config.inputs,):
-        raise ValueError(
-            f"each side must be (i, j, k, {config.inputs}), got {tuple(reference.shape)} and {tuple(floating.shape)}"
-        )
 
     def one(total: jax.Array, own: Variables) -> tuple[jax.Array, jax.Array]:
         after = next_displacement(config, own, reference, floating, spacing_mm, total)
@@ -151,7 +147,14 @@ def next_displacement(
       floating: (i, j, k, inputs) floating image and liver on the same grid.
       spacing_mm: (3,) distance between voxels; may be traced.
       total_mm: (a, b, c, 3) displacement so far at the centres of the blocks, mm.
+
+    Raises:
+      ValueError: an image has other channels than the network takes.
     """
+    if not reference.shape[AXES:] == floating.shape[AXES:] == (config.inputs,):
+        raise ValueError(
+            f"each side must be (i, j, k, {config.inputs}), got {tuple(reference.shape)} and {tuple(floating.shape)}"
+        )
     block_mm = config.block * jnp.asarray(spacing_mm, jnp.float32)
     warped = spatial.sample_on_grid(floating, on_voxels(config, total_mm), spacing_mm)
     both = jnp.concatenate([jnp.asarray(reference), warped], axis=-1)

@@ -149,7 +149,10 @@ class Ready:
         found, rest = start_coefficients(start, self.lattice, config)
         near = np.asarray(self.pair.reference_near) > 0
         missed = float(np.sqrt(np.mean(np.sum(np.square(rest[near]), axis=-1)))) if near.any() else 0.0
-        note = f"started from a displacement field, which the splines represent within {missed:.1f} mm (RMS)"
+        note = (
+            "started from a displacement field, whose affine part was kept; the splines represent the field within "
+            f"{missed:.1f} mm (RMS)"
+        )
         return replace(self, coefficients=found, notes=(*self.notes, note))
 
     def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:

@@ -190,7 +190,7 @@ def _main_source(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Certa
     text = f"{short(row.voi)}, {row.metric}: {range_text(shown.lower, shown.upper, 'Gy')} Gy."
     largest = largest_source(shown)
     if largest is None:
-        return CertaintyLine("widest interval", text) if label == "widest interval" else None
+        return CertaintyLine(label, text)
     name, part = largest
     if part < max(SMALLEST_NAMED_FRACTION, 2.0 * budget_error(shown.budget)):
         return CertaintyLine(label, f"{text} No source stands out from the error of its budget.")
@@ -208,7 +208,8 @@ def _undecided_row(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Unc
     for verdict in sorted_verdicts(verdicts, "open"):
         voi, metric = objective_metric(verdict.objective)
         row = next((row for row in found.rows if (row.voi, row.metric) == (voi, metric)), None)
-        if row is not None and row.interval is not None and largest_source(row.interval) is not None:
+        shown = None if row is None else shown_interval(row)[0]
+        if shown is not None and largest_source(shown) is not None:
             return row
     return None
 

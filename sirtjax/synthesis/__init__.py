@@ -10,8 +10,8 @@ from sirtjax.synthesis._intensity import MR_LIMIT as MR_LIMIT
 from sirtjax.synthesis._intensity import MR_PERCENTILE as MR_PERCENTILE
 from sirtjax.synthesis._intensity import preprocessing_for as preprocessing_for
 from sirtjax.synthesis._intensity import scale_sample as scale_sample
+from sirtjax.synthesis._outline import drawn_liver as drawn_liver
 from sirtjax.synthesis._pair import Pair as Pair
-from sirtjax.synthesis._pair import drawn_liver as drawn_liver
 from sirtjax.synthesis._pair import random_pair as random_pair
 from sirtjax.synthesis._pair_config import PairConfig as PairConfig
 from sirtjax.synthesis._pair_config import list_pair_presets as list_pair_presets

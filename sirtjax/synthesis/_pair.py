@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
+from sirtjax import spatial
 from sirtjax.ops import sample_linear
 from sirtjax.phantom import ELLIPSOID_NAMES
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
 from sirtjax.synthesis._config import SynthesisConfig
-from sirtjax.synthesis._fields import along, blur_matrix, random_field
 from sirtjax.synthesis._intensity import scale_sample
 from sirtjax.synthesis._pair_config import PairConfig
 from sirtjax.synthesis._pose import draw_pose_mm
@@ -24,8 +23,6 @@ from sirtjax.synthesis._scene import Grains, Scene, draw_grains, draw_scene, hal
 from sirtjax.synthesis._shape_bank import ShapeBank
 from sirtjax.synthesis._tissues import Colours, draw_colours, draw_native_colours
 
-# Blur that makes a mask a measure of the distance to its outline, and grain of the errors of an outline.
-_OUTLINE_BLUR_MM, _OUTLINE_GRAIN_MM, _MOST_CHANGE = 8.0, 40.0, 0.45
 # Parts of the body that a meal fills.
 _STOMACH = tuple(n for n, name in enumerate(ELLIPSOID_NAMES) if name.startswith("stomach"))
 
@@ -91,7 +88,8 @@ def random_pair(key: PRNGKeyArray, bank: ShapeBank, *, config: SynthesisConfig, 
     reference = _image(keys[11], other, filled, moved, moved_grains, moved_fields, native, low_dose)
 
     u = jnp.moveaxis(displacement, 0, -1)[:-1, :-1, :-1]
-    seen = reference.seen & (sample_linear(floating.seen.astype(jnp.float32), _places(u, config.spacing_mm)) > 0.5)
+    places = spatial.grid_positions(u, (config.spacing_mm,) * 3)
+    seen = reference.seen & (sample_linear(floating.seen.astype(jnp.float32), places) > 0.5)
     return Pair(reference.image, floating.image, reference.labels, floating.labels, u, seen)
 
 
@@ -124,41 +122,6 @@ def _image(
     return _Scan(image, jnp.where(seen, labels, 0), seen)
 
 
-def drawn_liver(
-    key: PRNGKeyArray, liver: Float[jax.Array, "i j k"], *, spacing_mm: float, error_mm: float
-) -> Float[jax.Array, "i j k"]:
-    """Returns a liver mask as another network might draw it: with a smooth random error of its outline.
-
-    Args:
-      key: random key.
-      liver: (i, j, k) occupancy of the true liver.
-      spacing_mm: distance between voxels.
-      error_mm: bound of the standard deviation of the outline's displacement, drawn uniformly. The outline moves by
-        13 mm at most.
-
-    Returns:
-      (i, j, k) mask of 0 and 1.
-    """
-    field_key, size_key = jax.random.split(key)
-    width = _OUTLINE_BLUR_MM / spacing_mm
-    blurred = liver
-    for axis, n in enumerate(liver.shape):
-        blurred = along(blurred, blur_matrix(n, jnp.float32(width)), axis)
-    # At a straight edge, a shift by a small distance changes the blurred mask by distance / (sqrt(2 pi) width).
-    knots = tuple(int(np.ceil((n - 1) * spacing_mm / _OUTLINE_GRAIN_MM)) + 3 for n in liver.shape)
-    shift = error_mm * jax.random.uniform(size_key) * random_field(field_key, liver.shape, knots, channels=1)[0]
-    # A larger change would turn all of the background to liver.
-    change = jnp.clip(shift / (np.sqrt(2.0 * np.pi) * _OUTLINE_BLUR_MM), -_MOST_CHANGE, _MOST_CHANGE)
-    moved = blurred + change
-    return jnp.asarray(moved > 0.5, jnp.float32)
-
-
-def _places(displacement_mm: jax.Array, spacing_mm: float) -> jax.Array:
-    """Indices (i, j, k, 3) of x + u(x) for displacements (i, j, k, 3)."""
-    axes = [jnp.arange(n, dtype=jnp.float32) for n in displacement_mm.shape[:3]]
-    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1) + displacement_mm / spacing_mm
-
-
 def _moved(
     points: jax.Array, grains: Grains, displacement: jax.Array, body: Body, config: SynthesisConfig
 ) -> tuple[jax.Array, Grains]:
@@ -166,20 +129,19 @@ def _moved(
 
     The map of the floating grid is affine plus a smooth deformation. The affine part goes on outside the grid.
     """
+    spacing_mm = (config.spacing_mm,) * 3
+    u = jnp.moveaxis(displacement, 0, -1)
     last = (jnp.asarray(points.shape[1:], jnp.float32) - 1.0).reshape(1, 1, 1, 3)
-    ijk = _places(jnp.moveaxis(displacement, 0, -1), config.spacing_mm)
 
-    def affine(ijk: jax.Array) -> jax.Array:
-        at = config.spacing_mm * (ijk - last / 2)
+    def affine(u: jax.Array) -> jax.Array:
+        at = config.spacing_mm * (spatial.grid_positions(u, spacing_mm) - last / 2)
         placed: jax.Array = at @ body.patient_from_window.T + body.centre_mm.reshape(1, 1, 1, 3)
         return placed
 
-    grid = _places(jnp.zeros_like(jnp.moveaxis(displacement, 0, -1)), config.spacing_mm)
-    deformed = jnp.moveaxis(points, 0, -1) - affine(grid)
+    deformed = jnp.moveaxis(points, 0, -1) - affine(jnp.zeros_like(u))
     noise = [jnp.moveaxis(part, 0, -1) for part in grains]
-    stacked = jnp.concatenate([deformed, *noise], axis=-1)
-    found = sample_linear(stacked, jnp.clip(ijk, 0.0, last))
-    placed = affine(ijk) + found[..., :3]
+    found = spatial.sample_on_grid(jnp.concatenate([deformed, *noise], axis=-1), u, spacing_mm)
+    placed = affine(u) + found[..., :3]
     parts, start = [], 3
     for part in grains:
         parts.append(jnp.moveaxis(found[..., start : start + part.shape[0]], -1, 0))

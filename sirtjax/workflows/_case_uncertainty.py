@@ -60,10 +60,10 @@ class RegistrationSourceTable(SourceTable):
     """The translation of the activity image against the contours, sd along x, y and z (LPS).
 
     "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`). If the case
-    applies a translation and no significant one remains, the simulations repeat the alignment instead, and add only the
-    floor. "laplace" and
-    "ensemble" take the posterior of the registration of the diagnostic image (`registration.registration_posterior`),
-    also for `lesion_shift`. `floor_mm` is added in quadrature, for motion that no image shows.
+    applies a translation and no significant one remains, the simulations repeat the alignment instead, and add only
+    the floor. "laplace" and "ensemble" take the posterior of the registration of the diagnostic image
+    (`registration.registration_posterior`), also for `lesion_shift`. `floor_mm` is added in quadrature, for motion that
+    no image shows.
     """
 
     size_mm: AlongAxes | Literal["alignment", "laplace", "ensemble"]

@@ -85,9 +85,9 @@ def test_gradients_are_those_of_differences(images):
         moved = jax.tree.map(lambda x, w: x + step * w, variables, way)
         return jnp.sum(weight * networks.cascade_displacements(how, moved, *images, SPACING_MM))
 
-    slope = float(jax.grad(of)(0.0))
+    derivative = float(jax.grad(of)(0.0))
     difference = float(of(1e-3) - of(-1e-3)) / 2e-3
-    assert slope == pytest.approx(difference, rel=0.05)
+    assert derivative == pytest.approx(difference, rel=0.05)
 
 
 def test_one_cascade_is_read_and_replaced():

@@ -84,6 +84,6 @@ def test_gradients_are_those_of_differences(function):
         )
         return jnp.sum(weight * found)
 
-    slope = float(jax.grad(of)(0.0))
+    derivative = float(jax.grad(of)(0.0))
     difference = float(of(0.02) - of(-0.02)) / 0.04
-    assert slope == pytest.approx(difference, rel=0.03, abs=0.3)
+    assert derivative == pytest.approx(difference, rel=0.03, abs=0.3)
