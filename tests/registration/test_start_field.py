@@ -102,3 +102,17 @@ def test_a_preset_without_such_splines_is_refused(bent):
     for model in ("velocity", "none"):
         with pytest.raises(ConfigError, match="cannot start from a displacement field"):
             bent.register(small.preset(deformable={"model": model}), start=true_field(bent))
+
+
+@pytest.mark.slow
+def test_all_splines_take_part_from_the_first_level_on(bent):
+    """A start that only the finer splines represent counts before their own level begins."""
+    points = voxel_centres_mm(small.STRAIGHT)
+    inside = small.rounded((small.liver_radius(points) - 1) * 40)[..., None]
+    fine = (3.0 * np.sin(points / 7.0)[..., [1, 2, 0]] * inside).astype(np.float32)
+    first = []
+    for levels in (LEVELS[:1], LEVELS):
+        config = small.preset(deformable={"levels": levels, "steps": 1})
+        found = bent.register(config, start=DisplacementField(fine, small.STRAIGHT))
+        first.append(float(np.asarray(found.stages[0].losses["regularisation"])[0]))
+    assert first[1] > 3 * first[0]
