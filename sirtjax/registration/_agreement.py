@@ -20,6 +20,8 @@ def compare_stages(
     displacement_mm: Float[Array, "i j k 3"],
     pair: ImagePair,
     config: RegistrationConfig,
+    *,
+    start_mm: Float[Array, "i j k 3"] | None = None,
 ) -> tuple[Float[Array, "3 2"], Float[Array, ""]]:
     """Computes the agreement of start, affine map and deformation over the same nodes.
 
@@ -30,6 +32,7 @@ def compare_stages(
       displacement_mm: (i, j, k, 3) u of the deformation on the whole lattice, before the affine map.
       pair: both images.
       config: preset; static.
+      start_mm: (i, j, k, 3) initial displacement, before the matrix of the start; zero by default.
 
     Returns:
       (3, 2) L_I and L_S of each, 0 for unused terms, and the fraction of the compared nodes that the affine map moves
@@ -44,15 +47,16 @@ def compare_stages(
         first = phase_offset(phase, plan.stride)
         index = tuple(n * plan.stride + first[axis] for axis, n in enumerate(node_index(nodes, pair, plan)))
         here = displacement_mm[index]
-        displaced = tuple(places[axis] + here[:, axis] for axis in range(3))
+        still = jnp.zeros_like(here)
 
         def terms(made: tuple[Array, Array]) -> Array:
-            matrix, share = made
-            at = tuple(p + share * (d - p) for p, d in zip(places, displaced, strict=True))
+            matrix, own = made
+            at = (places[0] + own[:, 0], places[1] + own[:, 1], places[2] + own[:, 2])
             return jnp.stack(compare(view, through(matrix, at), phase, pair, plan))
 
         start, affine = matrices
-        three = jax.lax.map(terms, (jnp.stack([start, affine, affine]), jnp.array([0.0, 0.0, 1.0])))
+        moves = jnp.stack([still if start_mm is None else start_mm[index], still, here])
+        three = jax.lax.map(terms, (jnp.stack([start, affine, affine]), moves))
         inside = sample(pair.floating_inside[..., None], floating_index(through(affine, places), pair))[:, 0]
         kept = jax.lax.dynamic_index_in_dim(view.kept, phase, keepdims=False)
         return three, jnp.sum(kept * inside) / jnp.maximum(jnp.sum(kept), 1.0)

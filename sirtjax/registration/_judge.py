@@ -42,7 +42,7 @@ def assess_result(
     pair: ImagePair,
     lattice: Geometry,
     sides: tuple[ImageWithMasks, ImageWithMasks],
-    start: AffineTransform,
+    start: Transform,
     *,
     config: RegistrationConfig,
     notes: tuple[str, ...] = (),
@@ -55,7 +55,7 @@ def assess_result(
       pair: input of the solver.
       lattice: working lattice of the reference.
       sides: both images with the guidance masks.
-      start: initial transform of the affine stage.
+      start: initial transform.
       config: preset.
       notes: earlier observations.
       mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guided.

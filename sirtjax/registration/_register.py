@@ -122,7 +122,8 @@ class Ready:
       start: initial transform of the affine stage.
       notes: observations.
       mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guide.
-      coefficients: initial coefficients of the deformable stage, or None to begin at zero.
+      field: initial displacement, or None to begin without.
+      coefficients: coefficients of the deformable stage that represent it, or None.
     """
 
     pair: ImagePair
@@ -132,13 +133,14 @@ class Ready:
     start: AffineTransform
     notes: tuple[str, ...]
     mirror_gain: float | None = None
+    field: DisplacementField | None = None
     coefficients: Coefficients | None = None
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """Returns the result of a solution in NumPy arrays."""
         return assess_result(
-            solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes,
-            mirror_gain=self.mirror_gain,
+            solution, self.pair, self.lattice, self.sides, self.start if self.field is None else self.field,
+            config=config, notes=self.notes, mirror_gain=self.mirror_gain,
         )  # fmt: skip
 
     def from_field(self, start: DisplacementField, *, config: RegistrationConfig) -> Ready:
@@ -153,7 +155,7 @@ class Ready:
             "started from a displacement field, whose affine part was kept; the splines represent the field within "
             f"{missed:.1f} mm (RMS)"
         )
-        return replace(self, coefficients=found, notes=(*self.notes, note))
+        return replace(self, field=start, coefficients=found, notes=(*self.notes, note))
 
     def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
         """Returns the same patient with another start."""

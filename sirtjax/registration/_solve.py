@@ -67,7 +67,8 @@ def solve(
     if config.deformable.model != "none":
         coefficients, history = solve_deformable(pair, affine, weights, second, config=config, start=start)
         displacement = displacement_mm(coefficients, pair, config, stride=1, phase=None)
-    terms, overlap = compare_stages((pair.start, affine), displacement, pair, config)
+    start_mm = None if start is None else displacement_mm(start, pair, config, stride=1, phase=None)
+    terms, overlap = compare_stages((pair.start, affine), displacement, pair, config, start_mm=start_mm)
     return Solution(
         affine=affine,
         affine_improved=improved,

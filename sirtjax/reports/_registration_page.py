@@ -82,8 +82,14 @@ def registration_html(
         ratio_stops=["#{:02x}{:02x}{:02x}".format(*stop) for stop in RATIO_STOPS],
         ratio_ticks=ratio_ticks(),
         folded="#{:02x}{:02x}{:02x}".format(*FOLDED),
-        kind="affine and non-rigid" if isinstance(result.transform, DisplacementField) else "affine only",
+        kind=_kind(result),
     )
+
+
+def _kind(result: RegistrationResult) -> str:
+    if not isinstance(result.transform, DisplacementField):
+        return "affine only"
+    return "affine and non-rigid" if any(one.name.startswith("affine") for one in result.stages) else "non-rigid"
 
 
 def sentence(text: str) -> str:

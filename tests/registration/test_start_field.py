@@ -65,6 +65,9 @@ def test_a_few_steps_from_a_good_field_are_better_than_from_nothing(bent):
     assert any("started from a displacement field" in note for note in near.notes)
     assert not any("started from" in note for note in far.notes)
     # Regularisation counts the start as well.
+    # Minus the squared differences: those of the start are those with its field.
+    assert near.quality["start"]["similarity"] > 0.5 * near.quality["affine"]["similarity"]
+    assert far.quality["start"]["similarity"] == pytest.approx(far.quality["affine"]["similarity"])
     losses = [np.asarray(one.stages[-1].losses["regularisation"])[0] for one in (near, far)]
     assert losses[0] > 10 * losses[1]
 

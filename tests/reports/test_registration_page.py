@@ -308,3 +308,12 @@ def test_the_agreement_of_the_images_is_a_sentence():
     assert fit_sentence({}) == ""
     assert "87 % of 240 blocks" in fit_sentence(figures) and "0.25 times" in fit_sentence(figures)
     assert "too small to compare them" in fit_sentence({**figures, "distance_ratio": float("nan")})
+
+
+def test_the_page_names_the_stages_that_ran(true_result, pair):
+    """From a displacement field, only the deformable stage runs."""
+    only = dataclasses.replace(
+        true_result, stages=(Stage(name="deformable 1", losses={"total": np.linspace(1, 0.2, 30)}),)
+    )
+    words = " ".join(" ".join(Page(page_of(only, pair)).text).split())
+    assert "non-rigid, preset cnn-lm" in words and "affine and non-rigid" not in words
