@@ -11,7 +11,6 @@ from sirtjax.losses._jacobian import volume_change_penalty as volume_change_pena
 from sirtjax.losses._landmarks import landmark_loss as landmark_loss
 from sirtjax.losses._lncc import lncc_loss as lncc_loss
 from sirtjax.losses._mind import descriptor_loss as descriptor_loss
-from sirtjax.losses._mind import mind_ssc as mind_ssc
 from sirtjax.losses._mutual_information import mutual_information_loss as mutual_information_loss
 from sirtjax.losses._mutual_information import normalised_mutual_information_loss as normalised_mutual_information_loss
 from sirtjax.losses._smoothness import bending_energy as bending_energy
@@ -20,6 +19,7 @@ from sirtjax.losses._soft_dice import probability_dice_loss as probability_dice_
 from sirtjax.losses._soft_dice import soft_dice_loss as soft_dice_loss
 from sirtjax.losses._spring import spring_energy as spring_energy
 from sirtjax.losses._ssd import ssd_loss as ssd_loss
+from sirtjax.ops import mind_ssc as mind_ssc
 
 __all__ = [
     "bending_energy",

@@ -1,5 +1,6 @@
 """Networks: each a frozen config, its parameters a plain pytree, and pure functions of the two."""
 
+from sirtjax.networks._build import Precision as Precision
 from sirtjax.networks._build import Variables as Variables
 from sirtjax.networks._build import abstract_variables as abstract_variables
 from sirtjax.networks._build import apply as apply
@@ -9,9 +10,9 @@ from sirtjax.networks._build import parameter_count as parameter_count
 from sirtjax.networks._cascade import CascadeConfig as CascadeConfig
 from sirtjax.networks._cascade import cascade_displacements as cascade_displacements
 from sirtjax.networks._cascade import cascade_of as cascade_of
+from sirtjax.networks._cascade import first_displacement as first_displacement
 from sirtjax.networks._cascade import initialise_cascades as initialise_cascades
 from sirtjax.networks._cascade import next_displacement as next_displacement
-from sirtjax.networks._cascade import no_displacement as no_displacement
 from sirtjax.networks._cascade import on_voxels as on_voxels
 from sirtjax.networks._cascade import with_cascade as with_cascade
 from sirtjax.networks._config import DeepMedicConfig as DeepMedicConfig
@@ -24,7 +25,11 @@ from sirtjax.networks._config import ThesisUNetConfig as ThesisUNetConfig
 from sirtjax.networks._config import Y90UNetConfig as Y90UNetConfig
 from sirtjax.networks._convolution import conv3d as conv3d
 from sirtjax.networks._convolution import conv3d_transpose as conv3d_transpose
+from sirtjax.networks._correlation import CorrelationConfig as CorrelationConfig
+from sirtjax.networks._correlation import Matched as Matched
+from sirtjax.networks._correlation import matched_blocks as matched_blocks
 from sirtjax.networks._deepmedic import pathway_size as pathway_size
+from sirtjax.networks._demons import demons_forces as demons_forces
 from sirtjax.networks._presets import list_network_presets as list_network_presets
 from sirtjax.networks._presets import load_network_preset as load_network_preset
 from sirtjax.networks._presets import network_config as network_config
@@ -36,11 +41,14 @@ from sirtjax.networks._weight_import import from_nnunet as from_nnunet
 
 __all__ = [
     "CascadeConfig",
+    "CorrelationConfig",
     "DeepMedicConfig",
     "HighResUNetConfig",
+    "Matched",
     "MonaiUNetConfig",
     "NetworkConfig",
     "PlainConvUNetConfig",
+    "Precision",
     "ResidualEncoderUNetConfig",
     "ThesisUNetConfig",
     "Variables",
@@ -52,6 +60,8 @@ __all__ = [
     "cascade_of",
     "conv3d",
     "conv3d_transpose",
+    "demons_forces",
+    "first_displacement",
     "from_monai",
     "from_nnunet",
     "initialise",
@@ -59,9 +69,9 @@ __all__ = [
     "input_shape",
     "list_network_presets",
     "load_network_preset",
+    "matched_blocks",
     "network_config",
     "next_displacement",
-    "no_displacement",
     "on_voxels",
     "output_shape",
     "parameter_count",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from sirtjax.typing import Array
 
 # {"params": nested dict of arrays, "statistics": nested dict of arrays}
 Variables = dict[str, PyTree]
+Precision = Literal["float32", "bfloat16"]
 _KINDS = {"params": nnx.Param, "statistics": nnx.BatchStat}
 
 
@@ -40,11 +41,33 @@ def abstract_variables(config: NetworkConfig) -> Variables:
 
 
 def apply(
-    config: NetworkConfig, variables: Variables, x: Float[Array, "n i j k channels"]
+    config: NetworkConfig,
+    variables: Variables,
+    x: Float[Array, "n i j k channels"],
+    *,
+    precision: Precision = "float32",
 ) -> Float[jax.Array, "n a b c classes"]:
-    """Logits (n, i', j', k', class) of images (n, i, j, k, channel)."""
-    logits: jax.Array = _merged(config, variables)(x, key=None, training=False)[0]
-    return logits
+    """Returns the logits of images.
+
+    Args:
+      config: the network.
+      variables: parameters and statistics of the network, float32 for every precision.
+      x: images, (n, i, j, k, channel).
+      precision: "bfloat16" stores features and computes convolutions in half precision, for accelerators. Statistics of
+        normalisations stay in float32. "float32" computes in the type of `x`.
+
+    Returns:
+      (n, i', j', k', class) logits; float32 for "bfloat16".
+
+    Raises:
+      ConfigError: the precision is unknown, or the variables do not belong to the network.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision is {precision!r}; expected {' or '.join(get_args(Precision))}")
+    half = precision == "bfloat16"
+    images = jnp.asarray(x, jnp.bfloat16) if half else x
+    logits: jax.Array = _merged(config, variables)(images, key=None, training=False)[0]
+    return logits.astype(jnp.float32) if half else logits
 
 
 def apply_training(

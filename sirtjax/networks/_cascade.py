@@ -17,6 +17,8 @@ from sirtjax import spatial
 from sirtjax.config import Table
 from sirtjax.networks._build import Variables, apply, initialise
 from sirtjax.networks._config import Count, PlainConvUNetConfig
+from sirtjax.networks._correlation import CorrelationConfig, block_means, matched_blocks
+from sirtjax.networks._demons import demons_forces
 from sirtjax.typing import Array, Vector
 
 # Two images, each voxel of a block as a channel of its own.
@@ -34,12 +36,15 @@ class CascadeConfig(Table):
     blocks of two voxels, which make a step several times faster and prevent noise in the field.
 
     Attributes:
-      network: U-Net of each cascade; its channels are 2 inputs block^3, its classes 3.
+      network: U-Net of each cascade. It has 2 inputs block^3 channels, with forces 3 inputs more, and those of the
+        correlation; and 3 classes, with a correlation 4.
       inputs: channels of each side: 1 for only the image, 2 for the image and a liver mask that guides.
       cascades: number of U-Nets.
       block: voxels along each axis of a block.
       output: "displacement", or "velocity" for a steady velocity that is integrated and does not fold.
       unit_mm: displacement of an output of 1.
+      forces: whether the U-Net also receives `demons_forces` of each input.
+      correlation: a correlation layer, whose displacement the U-Net weights at each point and adds to its own; or none.
     """
 
     network: PlainConvUNetConfig
@@ -48,13 +53,18 @@ class CascadeConfig(Table):
     block: Annotated[int, Field(ge=1, le=4)] = 2
     output: Literal["displacement", "velocity"] = "displacement"
     unit_mm: Annotated[float, Field(gt=0, le=100)] = 10.0
+    forces: bool = False
+    correlation: CorrelationConfig | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        channels = IMAGES * self.inputs * self.block**AXES
-        if self.network.channels != channels or self.network.classes != AXES:
+        channels = IMAGES * self.inputs * self.block**AXES + (AXES * self.inputs if self.forces else 0)
+        classes = AXES
+        if self.correlation is not None:
+            channels, classes = channels + self.correlation.channels, AXES + 1
+        if self.network.channels != channels or self.network.classes != classes:
             raise ValueError(
-                f"the network must have {channels} channels and {AXES} classes, "
+                f"the network must have {channels} channels and {classes} classes, "
                 f"got {self.network.channels} and {self.network.classes}"
             )
         if self.network.deep_supervision:
@@ -65,7 +75,7 @@ class CascadeConfig(Table):
 def initialise_cascades(config: CascadeConfig, *, seed: int) -> Variables:
     """Draws the variables of all cascades: random features, and an output layer of zeros.
 
-    A new network therefore returns the identity.
+    A new network therefore returns the identity, or half the displacement of the correlation layer.
 
     Args:
       config: the network.
@@ -87,6 +97,8 @@ def cascade_displacements(
     reference: Float[Array, "i j k inputs"],
     floating: Float[Array, "i j k inputs"],
     spacing_mm: Vector,
+    *,
+    start_mm: Float[Array, "i j k 3"] | None = None,
 ) -> Float[jax.Array, "cascades i j k 3"]:
     """Computes the displacement after each cascade.
 
@@ -101,9 +113,10 @@ def cascade_displacements(
         Each side is a multiple of the block and of the strides.
       floating: (i, j, k, inputs) floating image and liver on the same grid.
       spacing_mm: (3,) distance between voxels; may be traced.
+      start_mm: (i, j, k, 3) smooth displacement of an alignment before the first cascade, mm. Default: none.
 
     Returns:
-      (cascades, i, j, k, 3) displacements along the axes of the grid, mm.
+      (cascades, i, j, k, 3) displacements along the axes of the grid, mm. Each contains the start.
 
     Raises:
       ValueError: the image is not a multiple of the block along every axis, or has other channels.
@@ -113,21 +126,30 @@ def cascade_displacements(
         after = next_displacement(config, own, reference, floating, spacing_mm, total)
         return after, after
 
-    coarse = lax.scan(jax.checkpoint(one), no_displacement(config, reference), variables)[1]
+    coarse = lax.scan(jax.checkpoint(one), first_displacement(config, reference, start_mm), variables)[1]
     fields: jax.Array = lax.map(lambda total: on_voxels(config, total), coarse)
     return fields
 
 
-def no_displacement(config: CascadeConfig, reference: Float[Array, "i j k inputs"]) -> Float[jax.Array, "a b c 3"]:
-    """Returns a displacement of zero in every block of an image.
+def first_displacement(
+    config: CascadeConfig, reference: Float[Array, "i j k inputs"], start_mm: Float[Array, "i j k 3"] | None = None
+) -> Float[jax.Array, "a b c 3"]:
+    """Returns the displacement before the first cascade at the centres of the blocks of an image.
+
+    Args:
+      config: the network.
+      reference: (i, j, k, inputs) reference image.
+      start_mm: (i, j, k, 3) displacement of an earlier alignment, mm. Default: zero.
 
     Raises:
       ValueError: the image is not a multiple of the block along every axis.
     """
-    shape = tuple(reference.shape[:AXES])
-    if any(n % config.block for n in shape):
-        raise ValueError(f"an image of {shape} voxels is not a multiple of the block of {config.block}")
-    return jnp.zeros((*(n // config.block for n in shape), AXES), jnp.float32)
+    shape, block = tuple(reference.shape[:AXES]), config.block
+    if any(n % block for n in shape):
+        raise ValueError(f"an image of {shape} voxels is not a multiple of the block of {block}")
+    if start_mm is None:
+        return jnp.zeros((*(n // block for n in shape), AXES), jnp.float32)
+    return block_means(start_mm, block)
 
 
 def next_displacement(
@@ -157,8 +179,18 @@ def next_displacement(
         )
     block_mm = config.block * jnp.asarray(spacing_mm, jnp.float32)
     warped = spatial.sample_on_grid(floating, on_voxels(config, total_mm), spacing_mm)
-    both = jnp.concatenate([jnp.asarray(reference), warped], axis=-1)
-    field = config.unit_mm * apply(config.network, own, _blocks(both, config.block)[None])[0]
+    seen = [_blocks(jnp.concatenate([jnp.asarray(reference), warped], axis=-1), config.block)]
+    if config.forces:
+        pulls = demons_forces(block_means(reference, config.block), block_means(warped, config.block), block_mm)
+        seen.append(pulls / config.unit_mm)
+    matched = None
+    if config.correlation is not None:
+        matched = matched_blocks(reference, warped, spacing_mm, block=config.block, config=config.correlation)
+        seen.append(matched.channels)
+    found = apply(config.network, own, jnp.concatenate(seen, axis=-1)[None])[0]
+    field = config.unit_mm * found[..., :AXES]
+    if matched is not None:
+        field = field + jax.nn.sigmoid(found[..., AXES:]) * matched.displacement_mm
     if config.output == "velocity":
         field = jnp.asarray(spatial.integrate_velocity(field, block_mm, squarings=SQUARINGS))
     return spatial.compose_displacements(total_mm, field, block_mm)

@@ -21,6 +21,7 @@ from sirtjax.ops._interpolate import sample_nearest as sample_nearest
 from sirtjax.ops._namespace import namespace as namespace
 from sirtjax.ops._region_noise import RegionNoise as RegionNoise
 from sirtjax.ops._region_noise import region_noise as region_noise
+from sirtjax.ops._self_similarity import mind_ssc as mind_ssc
 
 __all__ = [
     "FlatGrid",
@@ -34,6 +35,7 @@ __all__ = [
     "gaussian_filter",
     "good_fft_size",
     "largest_component",
+    "mind_ssc",
     "namespace",
     "region_noise",
     "sample_bspline",

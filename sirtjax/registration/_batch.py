@@ -16,7 +16,7 @@ from sirtjax.errors import ConfigError, InputError
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import Masks
-from sirtjax.registration._register import NO_MASKS, Ready, make_ready
+from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.spatial import AffineTransform

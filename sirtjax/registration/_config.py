@@ -99,13 +99,13 @@ class DeformableTable(Table):
     """The deformation: a displacement, or the exponential of a stationary velocity (invertible).
 
     Sampling is as in the affine stage; a `sample_stride` of 1 with as many `samples` as the region has nodes is full
-    sampling.
+    sampling. With 0 `steps` the deformation is that of the start: a field, or the prediction of a network.
     """
 
     model: Literal["none", "displacement", "velocity"]
     sample_stride: Stride
     samples: Samples
-    steps: Steps
+    steps: Annotated[int, Field(ge=0, le=2000)]
     levels: Annotated[tuple[DeformableLevel, ...], Field(min_length=1)]
 
 
@@ -133,6 +133,16 @@ class GuidanceTable(Table):
 
     masks: Literal["none", "liver", "liver and landmarks"]
     margin_mm: NonNegative = 15.0
+
+
+class NetworkTable(Table):
+    """A network that predicts the displacement from the affine map, from which the deformable stage starts.
+
+    `model` is the name of a registration network that came with the package, or the folder of one. Liver masks of the
+    images, if there are any, guide the network even where they do not guide the optimisation.
+    """
+
+    model: str
 
 
 class WeightsTable(Table):
@@ -170,6 +180,7 @@ class RegistrationConfig(Table):
     deformable: DeformableTable
     weights: WeightsTable
     regularisation: RegularisationTable
+    network: NetworkTable | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> RegistrationConfig:
@@ -182,6 +193,8 @@ class RegistrationConfig(Table):
 
         if not guided and self.affine.match != "image" and self.affine.model != "none":
             raise ValueError('without guidance affine.match must be "image"')
+        if self.network is not None and self.deformable.model != "displacement":
+            raise ValueError('with a network deformable.model must be "displacement"')
         for stride in (self.affine.sample_stride, self.deformable.sample_stride, self.regularisation.stride):
             if any(n % stride for n in self.lattice.shape):
                 raise ValueError(f"stride {stride} does not divide the lattice {self.lattice.shape}")
@@ -190,7 +203,7 @@ class RegistrationConfig(Table):
     def structure(self) -> RegistrationConfig:
         """Returns this preset with neutral name and weights: the key of a compiled program."""
         neutral = WeightsTable(**dict.fromkeys(WeightsTable.model_fields, 0.0))
-        return self.model_copy(update={"weights": neutral, "name": "", "description": ""})
+        return self.model_copy(update={"weights": neutral, "name": "", "description": "", "network": None})
 
 
 def list_presets() -> tuple[str, ...]:

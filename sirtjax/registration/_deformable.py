@@ -30,7 +30,8 @@ def solve_deformable(
 ) -> tuple[Coefficients, Float[Array, "levels steps 5"]]:
     """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
 
-    Each level adds a finer grid. With initial coefficients, all grids take part from the first level on.
+    Each level adds a finer grid. With initial coefficients, all grids take part from the first level on. Without steps
+    the result is the initial coefficients.
 
     A grid stays free in all later levels: coarse grids continue to move large structures while fine ones converge. The
     levels are one scanned program with traced blurs, in which the gradients of later grids are zero.
@@ -60,6 +61,8 @@ def solve_deformable(
     if start is None:
         joined = jnp.tril(joined)
         start = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
+    if table.steps == 0:
+        return start, jnp.zeros((count, 0, 5), jnp.float32)
     sampled = jax.random.randint(key, (count, table.steps), 0, plan.phases)
     coefficients, history = jax.lax.scan(level, start, (*settings, joined, sampled))
     return coefficients, history

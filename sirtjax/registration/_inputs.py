@@ -48,7 +48,9 @@ def guiding_masks(
     """
     wanted = config.guidance.masks
     if wanted == "none":
-        unused = sorted(set(reference) | set(floating))
+        # The liver may guide a network, which says so itself.
+        known = {LIVER_NAME} if config.network is not None else set()
+        unused = sorted((set(reference) | set(floating)) - known)
         said = (f"preset {config.name} uses no masks: {', '.join(unused)} did not guide",) if unused else ()
         return {}, {}, said
     for role, masks in (("reference", reference), ("floating", floating)):

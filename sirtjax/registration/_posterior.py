@@ -17,7 +17,8 @@ from sirtjax.registration._ensemble import ensemble_displacements, second_moment
 from sirtjax.registration._laplace import curvature_of, point_basis
 from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._prepare import Masks
-from sirtjax.registration._register import NO_MASKS, make_ready, register
+from sirtjax.registration._ready import NO_MASKS, make_ready
+from sirtjax.registration._register import register
 from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import weights_from_config
 from sirtjax.spatial import DisplacementField

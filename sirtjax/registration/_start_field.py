@@ -43,6 +43,12 @@ def without_affine_stage(config: RegistrationConfig) -> RegistrationConfig:
     return config.model_copy(update={"affine": affine})
 
 
+def affine_stage_of(config: RegistrationConfig) -> RegistrationConfig:
+    """Returns a preset with only the affine stage of this one."""
+    deformable = config.deformable.model_copy(update={"model": "none"})
+    return config.model_copy(update={"deformable": deformable, "network": None})
+
+
 def start_coefficients(
     start: DisplacementField, lattice: Geometry, config: RegistrationConfig
 ) -> tuple[tuple[Float[np.ndarray, "_ _ _ 3"], ...], Float[np.ndarray, "i j k 3"]]:
@@ -59,9 +65,7 @@ def start_coefficients(
       The coefficients (a, b, c, 3) of each level in mm, and the part (i, j, k, 3) of the displacement in mm that the
       splines do not represent.
     """
-    nodes = spatial.voxel_centres_mm(lattice)
-    rest: NDArray[np.float64] = np.asarray(spatial.sample_displacement(start, nodes), np.float64)
-    rest = rest.reshape(*lattice.shape, 3)
+    rest = _on_lattice(start, lattice)
     found = []
     for level in config.deformable.levels:
         matrices = [
@@ -73,3 +77,14 @@ def start_coefficients(
         rest = rest - np.einsum("ia,jb,kc,abcx->ijkx", *matrices, own, optimize=True)
         found.append(own.astype(np.float32))
     return tuple(found), rest.astype(np.float32)
+
+
+def _on_lattice(start: DisplacementField, lattice: Geometry) -> NDArray[np.float64]:
+    """The displacement (i, j, k, 3) at the nodes of the lattice."""
+    if not spatial.are_aligned(start.geometry, lattice):
+        nodes = spatial.voxel_centres_mm(lattice)
+        sampled = np.asarray(spatial.sample_displacement(start, nodes), np.float64)
+        return np.asarray(sampled.reshape(*lattice.shape, 3))
+    sampling = spatial.aligned_sampling(start.geometry, lattice, antialias=False)
+    parts = [spatial.sample_aligned(np.asarray(start.array)[..., axis], sampling, fill=0.0) for axis in range(3)]
+    return np.stack(parts, axis=-1).astype(np.float64)

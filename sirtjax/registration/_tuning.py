@@ -15,7 +15,7 @@ from sirtjax.registration._inputs import MIN_LANDMARK_VOXELS
 from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
 from sirtjax.registration._mask_figures import MaskEvaluator, mask_evaluator, quality_of
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lattice_around
-from sirtjax.registration._register import NO_MASKS, Ready, make_ready
+from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status
 from sirtjax.registration._solve import Solution
 from sirtjax.registration._sweep import stack_weights, sweep_compiled

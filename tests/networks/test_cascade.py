@@ -46,7 +46,7 @@ def test_a_cascade_sees_the_image_that_the_earlier_ones_warped(images):
     reference, floating = images
     fields = np.asarray(networks.cascade_displacements(how, variables, reference, floating, SPACING_MM))
     assert 0.5 < np.abs(fields[0]).max() < 60
-    nothing = networks.no_displacement(how, reference)
+    nothing = networks.first_displacement(how, reference)
     first, second = (networks.cascade_of(variables, number) for number in range(2))
     one = networks.next_displacement(how, first, reference, floating, SPACING_MM, nothing)
     np.testing.assert_allclose(networks.on_voxels(how, one), fields[0], atol=1e-4)
@@ -132,3 +132,31 @@ def test_sides_with_other_channels_are_refused(images):
     guided = config(inputs=2, network={**UNET, "channels": 32})
     with pytest.raises(ValueError, match=r"each side must be \(i, j, k, 2\)"):
         networks.cascade_displacements(guided, networks.initialise_cascades(guided, seed=0), *images, SPACING_MM)
+
+
+def test_a_start_is_the_first_displacement(images):
+    """An affine start is exact: a new network returns it, and a trained one sees the image that it warped."""
+    how = config()
+    x = np.moveaxis(np.indices(SHAPE), 0, -1) * np.array(SPACING_MM)
+    start = ((x - x.mean(axis=(0, 1, 2))) @ np.array([[0.02, 0.05, 0], [-0.05, 0, 0.01], [0, 0, 0.03]]) + 2.0).astype(
+        np.float32
+    )
+    reference, floating = images
+    fields = networks.cascade_displacements(
+        how, networks.initialise_cascades(how, seed=0), reference, floating, SPACING_MM, start_mm=start
+    )
+    inner = (slice(3, -3),) * 3  # splines repeat the value at the faces
+    for field in np.asarray(fields):
+        np.testing.assert_allclose(field[inner], start[inner], atol=1e-3)
+    trained = with_random_heads(networks.initialise_cascades(how, seed=0), 0.3)
+    one = networks.cascade_displacements(how, trained, reference, floating, SPACING_MM, start_mm=start)
+    other = networks.cascade_displacements(how, trained, reference, floating, SPACING_MM)
+    assert np.abs(np.asarray(one - other)[0] - start).max() > 0.1
+
+
+def test_forces_add_channels(images):
+    how = config(network={**UNET, "channels": 19}, forces=True)
+    variables = with_random_heads(networks.initialise_cascades(how, seed=0), 0.3)
+    assert np.abs(networks.cascade_displacements(how, variables, *images, SPACING_MM)).max() > 0.1
+    with pytest.raises(ValidationError, match="must have 19 channels"):
+        config(forces=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from small_patient import LESION_MM, LIVER_MM, grid, image, masks, preset
 
-from sirtjax.registration._register import make_ready
+from sirtjax.registration._ready import make_ready
 
 REFERENCE, FLOATING = grid((30, 26, 24), (4.5, 5.0, 5.5)), grid((28, 30, 22), (5.0, 4.5, 6.0))
 COMMON = {

@@ -147,7 +147,7 @@ def preset(*, guided="liver", **tables):
         "regularisation": {"kind": "spring", "stride": 2},
     }  # fmt: skip
     for name, values in tables.items():
-        table[name] = {**table[name], **values}
+        table[name] = {**table.get(name, {}), **values}
     return registration.config_from_dict(table, name="small")
 
 

@@ -13,7 +13,8 @@ import small_patient as small
 
 from sirtjax import registration
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.registration._register import make_ready, solve_compiled
+from sirtjax.registration._ready import make_ready
+from sirtjax.registration._register import solve_compiled
 from sirtjax.spatial import transform_points
 
 LATTICE = {"lattice": {"shape": [24, 24, 24], "min_spacing_mm": 4.0}, "regularisation": {"stride": 4}}
@@ -145,7 +146,7 @@ import test_batch as tests
 from sirtjax import registration
 from sirtjax.errors import ConfigError
 from sirtjax.registration._batch import solve_sharded
-from sirtjax.registration._register import make_ready
+from sirtjax.registration._ready import make_ready
 
 assert len(jax.devices()) == 4
 references, floatings, rest = tests.lists(tests.patients())

@@ -10,7 +10,7 @@ from sirtjax.registration import Status, apply_overrides
 from sirtjax.registration._confirm import fit_figures
 from sirtjax.registration._deformable import displacement_mm
 from sirtjax.registration._fit import measure_fit
-from sirtjax.registration._register import make_ready
+from sirtjax.registration._ready import make_ready
 from sirtjax.spatial import DisplacementField, identity, jacobian_determinant, transform_points, voxel_centres_mm
 from sirtjax.volume import Geometry
 

@@ -8,7 +8,7 @@ import small_patient as small
 
 from sirtjax.errors import GeometryError
 from sirtjax.registration._inputs import check_image, guiding_masks
-from sirtjax.registration._register import make_ready
+from sirtjax.registration._ready import make_ready
 from sirtjax.spatial import AffineTransform, identity
 from sirtjax.volume import Geometry, LabelMap, Volume
 

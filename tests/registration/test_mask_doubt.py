@@ -7,7 +7,7 @@ import small_patient as small
 from sirtjax.registration import ImageWithMasks, Status
 from sirtjax.registration._judge import OTHER_START
 from sirtjax.registration._mask_doubt import register_unguided
-from sirtjax.registration._register import RESTARTED
+from sirtjax.registration._ready import RESTARTED
 from sirtjax.spatial import identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 

@@ -1,0 +1,149 @@
+"""Registrations that start from a network: a network with a known prediction, its folder, and refusals."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import small_patient as small
+
+from sirtjax import networks, registration, synthesis
+from sirtjax.errors import ConfigError, ModelError
+from sirtjax.registration import RegistrationModel, RegistrationModelSpec
+from sirtjax.spatial import AffineTransform, DisplacementField, rigid_matrix, transform_points
+from sirtjax.volume import Geometry, LabelMap, Volume
+
+SHIFT_MM = np.array([3.0, -4.0, 5.0])
+
+
+def model_that_adds(shift_mm, *, inputs=2, cascades=1):
+    """A network whose prediction is the same shift everywhere, whatever it sees."""
+    network = {
+        "architecture": "plain-conv-unet", "channels": 16 * inputs, "classes": 3, "features": [4, 6],
+        "deep_supervision": False, "normalisation": "none",
+    }  # fmt: skip
+    config = networks.CascadeConfig.model_validate({"network": network, "inputs": inputs, "cascades": cascades})
+    variables = networks.initialise_cascades(config, seed=0)
+    heads = variables["params"]["decoder"]["heads"]["0"]
+    heads["b"] = np.asarray(heads["b"]) + np.asarray(shift_mm, np.float32) / config.unit_mm / cascades
+    preset = synthesis.load_preset("default").model_copy(update={"spacing_mm": 8.0})
+    spec = RegistrationModelSpec(
+        name="shift", network=config, preprocessing=synthesis.preprocessing_for(preset), shape=(32, 32, 32)
+    )
+    return RegistrationModel(spec=spec, variables=jax.tree.map(np.asarray, variables))
+
+
+@pytest.fixture(scope="module")
+def case():
+    return small.case(small.wave, lesion=False)
+
+
+def start_of(angle_deg=8.0):
+    return AffineTransform(
+        rigid_matrix(np.deg2rad([angle_deg, -3.0, 2.0]), np.array([6.0, 2.0, -9.0]), np.array([0.0, 10.0, 20.0]))
+    )
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+def test_the_prediction_follows_the_affine_map(case, cascades):
+    """Near the middle: x goes where the start takes x and the shift of the network."""
+    model = model_that_adds(SHIFT_MM, cascades=cascades)
+    liver = case.reference_masks["liver"]
+    start = start_of()
+    found = registration.network_displacement(model, case.reference, case.floating, start, reference_liver=liver)
+    middle = liver.geometry.to_world(np.argwhere(liver.mask("liver")).mean(axis=0))
+    points = middle + np.random.default_rng(0).uniform(-40, 40, (50, 3))
+    expected = transform_points(start, points + SHIFT_MM)
+    np.testing.assert_allclose(transform_points(found, points), expected, atol=0.05)
+    far = middle + np.array([[400.0, 0, 0], [0, -400.0, 0]])
+    np.testing.assert_allclose(transform_points(found, far), transform_points(start, far), atol=1e-3)
+
+
+def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
+    """What it receives: the scaled image next to the liver mask, both grids centred on the liver."""
+    from sirtjax.registration import _network_start
+
+    seen = {}
+
+    def note(variables, reference, floating, spacing_mm, start_mm, *, config):
+        seen.update(reference=reference, floating=floating, start=start_mm)
+        return np.zeros((*reference.shape[:3], 3), np.float32)
+
+    monkeypatch.setattr(_network_start, "last_displacement", note)
+    masks = case.reference_masks["liver"], case.floating_masks["liver"]
+    start = case.start if isinstance(getattr(case, "start", None), AffineTransform) else AffineTransform(np.eye(4))
+    registration.network_displacement(
+        model_that_adds(SHIFT_MM), case.reference, case.floating, start,
+        reference_liver=masks[0], floating_liver=masks[1],
+    )  # fmt: skip
+    for side, labels in (("reference", masks[0]), ("floating", masks[1])):
+        image, guide = seen[side][..., 0], seen[side][..., 1]
+        assert image.min() >= -1.0 and image.max() <= 1.5 and set(np.unique(guide)) == {0.0, 1.0}
+        volume_ml = float(labels.mask("liver").sum()) * labels.geometry.voxel_volume_ml
+        assert guide.sum() * 8.0**3 / 1000 == pytest.approx(volume_ml, rel=0.06)
+    centre = np.argwhere(seen["reference"][..., 1] > 0).mean(axis=0)
+    np.testing.assert_allclose(centre, 15.5, atol=0.3)
+    np.testing.assert_allclose(seen["start"], 0.0, atol=1e-5)
+    registration.network_displacement(model_that_adds(SHIFT_MM), case.reference, case.floating, start)
+    assert not seen["reference"][..., 1].any() and not seen["floating"][..., 1].any()
+
+
+def test_a_model_is_read_as_it_was_written(tmp_path):
+    model = model_that_adds(SHIFT_MM)
+    registration.save_registration_model(tmp_path / "m", model)
+    again = registration.load_registration_model(tmp_path / "m")
+    assert again.spec == model.spec
+    for one, other in zip(jax.tree.leaves(model.variables), jax.tree.leaves(again.variables), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_not_a_registration_network_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="no registration network found"):
+        registration.load_registration_model("nothing-like-it")
+    from importlib import resources
+
+    with pytest.raises(ModelError, match="not a registration network"):
+        registration.load_registration_model(str(resources.files("sirtjax") / "models" / "liver"))
+    model = model_that_adds(SHIFT_MM)
+    other = model.spec.network.model_copy(
+        update={"network": model.spec.network.network.model_copy(update={"features": (4, 8)})}
+    )
+    wrong = dataclasses.replace(model, spec=model.spec.model_copy(update={"network": other}))
+    registration.save_registration_model(tmp_path / "wrong", wrong)
+    with pytest.raises(ModelError, match="do not belong to its network"):
+        registration.load_registration_model(tmp_path / "wrong")
+
+
+def test_images_and_masks_that_the_network_was_not_made_for_are_refused(case):
+    pet = Volume(np.asarray(case.floating.array), case.floating.geometry, unit="Bq/mL")
+    with pytest.raises(ConfigError, match="compares CT and MR images"):
+        registration.network_displacement(model_that_adds(SHIFT_MM), case.reference, pet, start_of())
+    liver = case.reference_masks["liver"]
+    assert isinstance(liver, LabelMap)
+    with pytest.raises(ConfigError, match="takes no masks"):
+        registration.network_displacement(
+            model_that_adds(SHIFT_MM, inputs=1), case.reference, case.floating, start_of(), reference_liver=liver
+        )
+
+
+@pytest.mark.slow
+def test_without_steps_the_registration_is_the_prediction(case, tmp_path):
+    """The affine stage, then the shift of the network, which the splines represent."""
+    registration.save_registration_model(tmp_path / "shift", model_that_adds(SHIFT_MM))
+    config = small.preset(guided="none", deformable={"steps": 0}, network={"model": str(tmp_path / "shift")})
+    affine_only = small.preset(guided="none", deformable={"model": "none"})
+    plain = registration.register(case.reference, case.floating, config=affine_only)
+    found = registration.register(case.reference, case.floating, config=config)
+    assert any("prediction of the network shift, given no liver mask" in note for note in found.notes)
+    field = found.transform if isinstance(found.transform, DisplacementField) else None
+    points = case.reference.geometry.centre_mm + np.random.default_rng(0).uniform(-20, 20, (30, 3))
+    known = transform_points(plain.affine, points + SHIFT_MM)
+    if field is not None:  # a wrong prediction may be rejected for the affine map
+        np.testing.assert_allclose(transform_points(field, points), known, atol=0.8)
+    else:
+        assert found.status is not registration.Status.SUCCESS
+    with pytest.raises(ConfigError, match="predicts the displacement itself"):
+        start = DisplacementField(
+            np.zeros((4, 4, 4, 3), np.float32), Geometry.from_axes((4, 4, 4), spacing_mm=(9.0,) * 3)
+        )
+        registration.register(case.reference, case.floating, config=config, start=start)
