@@ -86,7 +86,7 @@ class CaseArguments:
     ] = None
     registration: Annotated[
         str | None,
-        _option("--registration", text="Method: deformable, affine, rigid, identity, or an ITK transform file."),
+        _option("--registration", text="Method: deformable, network, affine, rigid, identity, or an ITK file."),
     ] = None
     registration_preset: Annotated[
         str | None,

@@ -35,7 +35,9 @@ def register(
     output: Output,
     preset: Annotated[
         str | None,
-        typer.Option(help="Preset: image, cnn, cnn-lm, descriptor, descriptor-guided (default: from the masks)."),
+        typer.Option(
+            help="Preset: image, cnn, cnn-lm, descriptor, descriptor-guided, network, network-refined (default: by masks)."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML), used instead of a preset.")] = None,
     override: Annotated[

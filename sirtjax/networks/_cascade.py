@@ -126,13 +126,13 @@ def cascade_displacements(
         after = next_displacement(config, own, reference, floating, spacing_mm, total)
         return after, after
 
-    coarse = lax.scan(jax.checkpoint(one), first_displacement(config, reference, start_mm), variables)[1]
+    coarse = lax.scan(jax.checkpoint(one), first_displacement(config, reference, start_mm=start_mm), variables)[1]
     fields: jax.Array = lax.map(lambda total: on_voxels(config, total), coarse)
     return fields
 
 
 def first_displacement(
-    config: CascadeConfig, reference: Float[Array, "i j k inputs"], start_mm: Float[Array, "i j k 3"] | None = None
+    config: CascadeConfig, reference: Float[Array, "i j k inputs"], *, start_mm: Float[Array, "i j k 3"] | None = None
 ) -> Float[jax.Array, "a b c 3"]:
     """Returns the displacement before the first cascade at the centres of the blocks of an image.
 

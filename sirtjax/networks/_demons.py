@@ -22,7 +22,7 @@ def demons_forces(
     blur_mm: float = BLUR_MM,
     longest_mm: float = LONGEST_MM,
 ) -> Float[jax.Array, "i j k components"]:
-    """Computes the displacement of the warped image along its gradient that matches the reference, to first order.
+    """Computes the displacement along the gradient that matches two images, to first order.
 
     u = (r - w) g / (|g|^2 + (r - w)^2 / L^2), with g the mean gradient of the blurred images r and w and L twice the
     longest displacement. Across an edge of two shifted masks this is the shift. Where neither image changes it is zero.

@@ -136,7 +136,7 @@ class GuidanceTable(Table):
 
 
 class NetworkTable(Table):
-    """A network that predicts the displacement from the affine map, from which the deformable stage starts.
+    """A network whose displacement is the start of the deformable stage.
 
     `model` is the name of a registration network that came with the package, or the folder of one. Liver masks of the
     images, if there are any, guide the network even where they do not guide the optimisation.

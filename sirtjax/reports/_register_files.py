@@ -76,7 +76,7 @@ def register_files(
       preset: name of a preset; None to select it from the masks.
       config: TOML file to use instead of a preset.
       settings: overrides of the preset as KEY=VALUE.
-      initial_transform: initial rigid or affine ITK transform, from reference to floating points.
+      initial_transform: initial rigid or affine ITK transform or field, from reference to floating points.
       label_names: names of NIfTI label values, such as "1=liver,2=lesion1".
       masks: names of the masks to use; None for all.
       keep_holes: do not add labels enclosed by the liver to the liver mask.

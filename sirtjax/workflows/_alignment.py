@@ -23,9 +23,12 @@ FLOATING: Mapping[str, str] = {
     "plan_registration": "CT of the plan",
     "treatments.transform": "CT of the treatment",
 }
+# Preset of the method "network".
+NETWORK_PRESET = "network-refined"
 # What each method leaves of a preset.
 FREEDOM: Mapping[str, tuple[str, ...]] = {
     "deformable": (),
+    "network": (),
     "affine": ("deformable.model=none",),
     "rigid": ("affine.model=rigid", "deformable.model=none"),
 }
@@ -127,10 +130,15 @@ def registration_config(table: TransformTable, guides: RegistrationGuidance) -> 
     """Returns the preset of the case, otherwise the one that uses the most guidance available.
 
     Raises:
-      ConfigError: a setting is not one of the preset, or the preset lacks the liver on either image.
+      ConfigError: a setting is not one of the preset, the preset lacks the liver on either image, or it has no network
+        although the method is "network".
     """
-    name = table.preset or guides.preset()
+    name = table.preset or (NETWORK_PRESET if table.method == "network" else guides.preset())
     config = registration.load_preset(name)
+    if table.method == "network" and config.network is None:
+        raise ConfigError(
+            f'{table.key}.preset {name} has no network; omit it ({NETWORK_PRESET}), or set method = "deformable"'
+        )
     try:
         config = registration.apply_overrides(config, (*FREEDOM[table.method], *table.settings))
     except ConfigError as error:

@@ -307,7 +307,7 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
     on_diagnostic = [table["territories"]] if "territories" in table else []
     on_diagnostic += list(table["masks"].values())
     if "registration" not in table and any(entry["image"] == "diagnostic" for entry in on_diagnostic):
-        missing.append("--registration deformable, affine, rigid or a transform file")
+        missing.append("--registration deformable, network, affine, rigid or a transform file")
     if "lesions" not in table["masks"] and not said & {
         "masks.no_lesions",
         "masks.segment_lesions",

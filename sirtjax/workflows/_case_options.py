@@ -12,7 +12,7 @@ from sirtjax.workflows._case import NO_PSEUDONYM, Case
 from sirtjax.workflows._case_file import case_from_dict, load_case
 from sirtjax.workflows._required import check_prescription, missing_prescription
 
-METHODS = ("deformable", "affine", "rigid", "identity")
+METHODS = ("deformable", "network", "affine", "rigid", "identity")
 # Keys of [prescription] and the options that set them; neither has a default.
 PRESCRIBED = {"strategy": "strategy", "residual_fraction": "residual_fraction"}
 CHOICES = {

@@ -7,9 +7,9 @@ from pydantic import model_validator
 
 from sirtjax.workflows._case_table import Table
 
-Method = Literal["deformable", "affine", "rigid", "identity", "file"]
+Method = Literal["deformable", "network", "affine", "rigid", "identity", "file"]
 # Those that look at the images; the others take the transform as it is said.
-COMPUTED: tuple[Method, ...] = ("deformable", "affine", "rigid")
+COMPUTED: tuple[Method, ...] = ("deformable", "network", "affine", "rigid")
 # Ends of a registration that a person may accept; in the others there is no transform worth a look.
 Accepted = Literal[
     "AFFINE_REJECTED",
@@ -46,8 +46,9 @@ class GuidesTable(Table):
 class TransformTable(Table):
     """The transform of one image to another, and the statuses with which a case continues.
 
-    `method` is the transform model: deformation, one affine map, rotation and translation ("rigid"), none ("identity"),
-    or a transform file ("file"). `preset` names the preset of the first three, and `settings` change its values.
+    `method` is the transform model: deformation, a deformation that starts from a network ("network"), one affine map,
+    rotation and translation ("rigid"), none ("identity"), or a transform file ("file"). `preset` names the preset of
+    the first four, and `settings` change its values.
     `accept` names the statuses other than success with which the case continues.
     """
 
@@ -92,7 +93,7 @@ class TransformTable(Table):
 class RegistrationTable(TransformTable):
     """The registration of the diagnostic image to the CT of the activity image.
 
-    Default preset: cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver,
+    Default preset with method "network": network-refined. Otherwise cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver,
     otherwise image.
 
     The VOIs guide on the image on which they were contoured. `reference_masks`

@@ -54,10 +54,10 @@ def check_posterior(case: Case, table: RegistrationSourceTable | None) -> None:
     own = case.registration
     if own is None or not own.computed or case.images.diagnostic is None:
         raise ConfigError(
-            f'uncertainty.registration.size_mm = "{method}" requires [registration] with method "deformable", "affine" '
-            'or "rigid" and a diagnostic image; state the three standard deviations instead'
+            f'uncertainty.registration.size_mm = "{method}" requires [registration] with method "deformable", '
+            '"network", "affine" or "rigid" and a diagnostic image; state the three standard deviations instead'
         )
-    if method == "laplace" and own.method != "deformable":
+    if method == "laplace" and own.method not in ("deformable", "network"):
         raise ConfigError(
             f'uncertainty.registration.size_mm = "laplace" requires registration.method = "deformable", got '
             f'"{own.method}"; use "ensemble"'

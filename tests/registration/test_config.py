@@ -24,7 +24,9 @@ def test_every_preset_loads_and_is_hashable(name):
 
 
 def test_the_presets_are_those_of_the_documentation():
-    assert set(list_presets()) == {"image", "cnn", "cnn-lm", "descriptor", "descriptor-guided"}
+    assert set(list_presets()) == {
+        "image", "cnn", "cnn-lm", "descriptor", "descriptor-guided", "network", "network-refined",
+    }  # fmt: skip
     guided = {name: load_preset(name).guidance.masks for name in list_presets()}
     assert guided["image"] == guided["descriptor"] == "none"
     assert guided["cnn"] == "liver" and guided["cnn-lm"] == "liver and landmarks"

@@ -60,6 +60,16 @@ def ended(status, matrix=MOVED, transform=None):
     )
 
 
+def test_the_method_network_has_its_own_preset_and_refuses_others():
+    nothing = RegistrationGuidance()
+    config = registration_config(RegistrationTable(method="network"), nothing)
+    assert config.name == "network-refined" and config.network is not None and config.deformable.steps == 5
+    only = registration_config(RegistrationTable(method="network", preset="network"), nothing)
+    assert only.deformable.steps == 0
+    with pytest.raises(ConfigError, match='preset image has no network; omit it .* or set method = "deformable"'):
+        registration_config(RegistrationTable(method="network", preset="image"), nothing)
+
+
 def hooked(found):
     return Hooks(register=lambda reference, floating, guides: found)
 
@@ -256,7 +266,7 @@ def test_a_guided_preset_needs_the_liver_of_both(folder):
         ({"reference_points": "a.csv"}, "`reference_points` and `floating_points` must be used together"),
         ({"method": "identity", "preset": "cnn"}, "`preset`: not allowed with method = 'identity'"),
         ({"path": "x.tfm"}, '`path` is allowed only with method = "file", and required there'),
-        ({"method": "elastic"}, r"registration\.method: Input should be 'deformable', 'affine', 'rigid'"),
+        ({"method": "elastic"}, r"registration\.method: Input should be 'deformable', 'network', 'affine', 'rigid'"),
     ],
 )
 def test_cases_that_contradict_themselves(folder, registration, message):
