@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal, SupportsFloat, SupportsInt
 
 import typer
 
@@ -11,18 +11,15 @@ from sirtjax.cli._console import emit_json, note, progress, use_compilation_cach
 from sirtjax.cli._options import AsJson
 from sirtjax.errors import ConfigError, OutputError
 
-if TYPE_CHECKING:
-    from sirtjax.train import TrainingOutcome
-
 REPORT = "report.html"
 SAMPLES = 8
 
-app = typer.Typer(no_args_is_help=True, help="Train segmentation networks and export models.")
+app = typer.Typer(no_args_is_help=True, help="Train segmentation and registration networks and export models.")
 
 
 @app.callback()
 def _networks() -> None:
-    """Train segmentation networks and export models."""
+    """Train segmentation and registration networks and export models."""
 
 
 @app.command()
@@ -61,7 +58,44 @@ def segmentation(
         if outcome.status != "paused" and processes is None:
             report("report")
             studies.write_training_report(run, run / REPORT, samples=SAMPLES)
-    _print(outcome, run, as_json=as_json)
+    best = outcome.state
+    _print(outcome.status, run, int(best.step), outcome.steps, best.best_score, best.best_step, as_json=as_json)
+
+
+@app.command()
+def registration(
+    config: Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")],
+    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    max_time_s: Annotated[
+        float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a value, e.g. course.rounds=2; repeatable.")
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Address of the first process, to share the work with other processes."),
+    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Number of processes.")] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="Index of this process, from 0.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network that registers two images, from a recipe or a TOML file.
+
+    Example: sirtjax train registration joint-velocity -o runs/joint --set data.bank=shape_bank.npz. A run that was
+    paused or killed continues with --resume, and its result is the same. All devices share each batch; with
+    --coordinator, --processes and --process several computers with the same folders share it.
+    """
+    _join(coordinator, processes, process)
+    use_compilation_cache()
+    from sirtjax import train
+
+    made = train.load_joint_training(config, overrides=override or ())
+    with progress("train") as report:
+        outcome = train.run_joint_training(made, run, resume=resume, max_time_s=max_time_s, on_progress=report)
+    best = outcome.progress
+    _print(outcome.status, run, int(best.state.step), outcome.steps, best.best_dsc, best.best_step, as_json=as_json)
 
 
 @app.command()
@@ -110,17 +144,26 @@ def export(
 ) -> None:
     """Export the weights of a run as a model.
 
-    `sirtjax segment ... --model NAME` runs it. Runs that are averaged must have started from the same weights.
+    `sirtjax segment ... --model NAME` runs a segmentation network. Runs that are averaged must have started from the
+    same weights. A registration network needs --output.
     """
-    from sirtjax import segmentation, train
+    from sirtjax import registration, segmentation, train
 
     try:
         text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{licence_file}: the licence's text cannot be read ({error})") from error
-    model, about = train.model_of_runs(runs, name=name, licence=licence, last=last)
-    target = segmentation.models_folder() / name if output is None else output
-    segmentation.save_model(target, model, licence_text=text, storage="float16" if float16 else "float32", force=force)
+    storage: Literal["float16", "float32"] = "float16" if float16 else "float32"
+    if train.is_joint_run(runs[0]):
+        if output is None or len(runs) > 1:
+            raise ConfigError("a registration network is exported from one run to the folder --output; give both")
+        network, about = train.model_of_joint_run(runs[0], name=name, licence=licence, last=last)
+        registration.save_registration_model(output, network, licence_text=text, storage=storage, force=force)
+        target = output
+    else:
+        model, about = train.model_of_runs(runs, name=name, licence=licence, last=last)
+        target = segmentation.models_folder() / name if output is None else output
+        segmentation.save_model(target, model, licence_text=text, storage=storage, force=force)
     judged = f", validation DSC {about['dsc']:.4f}" if "dsc" in about else ""
     steps = about["step"] if isinstance(about["step"], int) else " and ".join(str(step) for step in about["step"])
     note(f"{name}: step {steps}{judged}; written to {target}")
@@ -138,21 +181,22 @@ def _join(coordinator: str | None, processes: int | None, process: int | None) -
     jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
 
 
-def _print(outcome: TrainingOutcome, run: Path, *, as_json: bool) -> None:
+def _print(
+    status: str, run: Path, step: int, steps: int, best_dsc: SupportsFloat, best_step: SupportsInt, *, as_json: bool
+) -> None:
     import math
 
-    best = float(outcome.state.best_score)
-    step = int(outcome.state.step)
+    best = float(best_dsc)
     if as_json:
         emit_json(
             {
-                "status": outcome.status,
+                "status": status,
                 "step": step,
-                "steps": outcome.steps,
+                "steps": steps,
                 "best_dsc": best if math.isfinite(best) else None,
-                "best_step": int(outcome.state.best_step),
+                "best_step": int(best_step),
                 "run": str(run),
             }
         )
-    score = f", best DSC {best:.4f} at step {int(outcome.state.best_step)}" if math.isfinite(best) else ""
-    note(f"{outcome.status} at step {step} of {outcome.steps}{score}; in {run}")
+    score = f", best DSC {best:.4f} at step {int(best_step)}" if math.isfinite(best) else ""
+    note(f"{status} at step {step} of {steps}{score}; in {run}")

@@ -11,6 +11,24 @@ from sirtjax.synthesis import SynthesisConfig, config_from_dict, load_preset
 from sirtjax.train._config import Count
 
 
+def synthesis_of_table(value: object) -> SynthesisConfig:
+    """Returns the config of random samples from its table, or from {preset = "name"} with keys to change.
+
+    Raises:
+      ValueError: the value is not a table.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a table, got {value!r}")
+    changes = dict(value)
+    written = changes.pop("name", "default")  # of a table that a run wrote down
+    name = str(changes.pop("preset", written))
+    table = load_preset(name).model_dump(mode="python", by_alias=True)
+    table.pop("name")
+    for key, new in changes.items():
+        table[key] = {**table[key], **new} if isinstance(new, dict) and isinstance(table.get(key), dict) else new
+    return config_from_dict(table, name=name)
+
+
 class SyntheticConfig(Table):
     """Digital phantoms, generated in each step on the training device (`synthesis.random_sample`).
 
@@ -29,17 +47,7 @@ class SyntheticConfig(Table):
     @field_validator("synthesis", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
-        """The config of the samples from its table, or from a preset with changes."""
-        if not isinstance(value, dict):
-            raise ValueError(f"expected a table, got {value!r}")
-        changes = dict(value)
-        written = changes.pop("name", "default")  # of a table that a run wrote down
-        name = str(changes.pop("preset", written))
-        table = load_preset(name).model_dump(mode="python", by_alias=True)
-        table.pop("name")
-        for key, new in changes.items():
-            table[key] = {**table[key], **new} if isinstance(new, dict) and isinstance(table.get(key), dict) else new
-        return config_from_dict(table, name=name)
+        return synthesis_of_table(value)
 
 
 class LiverMask(Table):

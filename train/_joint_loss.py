@@ -49,6 +49,8 @@ class JointPair(NamedTuple):
       seen: (i, j, k) whether both images show the point.
       reference_guide, floating_guide: (i, j, k) livers that a guided network is given, such as those of another
         network; None if only the images are.
+      start_mm: (i, j, k, 3) smooth displacement of an alignment before the network; None for none.
+      known: whether the displacement is known, where pairs with and without a known one alternate; None if it is.
     """
 
     reference: Float[Array, "i j k"]
@@ -59,6 +61,8 @@ class JointPair(NamedTuple):
     seen: Bool[Array, "i j k"]
     reference_guide: Float[Array, "i j k"] | None = None
     floating_guide: Float[Array, "i j k"] | None = None
+    start_mm: Float[Array, "i j k 3"] | None = None
+    known: Bool[Array, ""] | None = None
 
     def sides(self) -> tuple[Float[jax.Array, "i j k inputs"], Float[jax.Array, "i j k inputs"]]:
         """Returns the input of a network: the reference and the floating image, each with its guide."""
@@ -105,6 +109,8 @@ def joint_loss(
         missed = jnp.sqrt(jnp.sum((field_mm - pair.displacement_mm) ** 2, axis=-1) + 1e-3)
         weight = pair.reference_liver + config.around * body
         parts["displacement"] = jnp.sum(weight * missed) / (10.0 * jnp.maximum(jnp.sum(weight), 1.0))
+        if pair.known is not None:
+            parts["displacement"] = jnp.where(pair.known, parts["displacement"], 0.0)
         total = total + config.displacement * parts["displacement"]
     return total, parts
 

@@ -68,28 +68,76 @@ def joint_update(
     Returns:
       The next state, and the parts of the loss of the last trained cascade, with "loss" and "gradient_norm".
     """
-    params, statistics = state.variables["params"], state.variables["statistics"]
+    gradients, metrics = joint_gradients(state.variables, pair, spacing_mm, config=config, loss=loss, cascade=cascade)
+    after = updated(state, gradients, tx=tx, cascade=cascade, ema_decay=ema_decay)
+    return after, {**metrics, "gradient_norm": optax.tree.norm(gradients)}
+
+
+def joint_gradients(
+    variables: PyTree,
+    pair: JointPair,
+    spacing_mm: Vector,
+    *,
+    config: CascadeConfig,
+    loss: JointLossConfig,
+    cascade: Integer[Array, ""] | int | None = None,
+) -> tuple[PyTree, dict[str, Float[jax.Array, ""]]]:
+    """Computes the gradients of the loss of one pair, which are zero for cascades that are not trained.
+
+    Args:
+      variables: variables of all cascades.
+      pair: images, livers and, if known, the displacement.
+      spacing_mm: (3,) distance between voxels.
+      config: the network.
+      loss: weights of the loss.
+      cascade: the only cascade to change; None trains all of them together.
+
+    Returns:
+      Gradients like the parameters, and the parts of the loss of the last trained cascade, with "loss".
+    """
+    params, statistics = variables["params"], variables["statistics"]
     if cascade is None:
 
         def all_together(params: Any) -> tuple[Array, Any]:
             fields = networks.cascade_displacements(
-                config, {"params": params, "statistics": statistics}, *pair.sides(), spacing_mm
+                config, {"params": params, "statistics": statistics}, *pair.sides(), spacing_mm, start_mm=pair.start_mm
             )
             totals, parts = lax.map(lambda field: joint_loss(field, pair, spacing_mm, config=loss), fields)
             return jnp.mean(totals), jax.tree.map(lambda values: values[-1], parts)
 
         (total, parts), gradients = jax.value_and_grad(all_together, has_aux=True)(params)
-    else:
-        start = _frozen(config, state.variables, pair, spacing_mm, cascade)
+        return gradients, {**parts, "loss": total}
+    start = _frozen(config, variables, pair, spacing_mm, cascade)
 
-        def alone(own: Any) -> tuple[Array, Any]:
-            variables = {"params": own, "statistics": networks.cascade_of(statistics, cascade)}
-            field = networks.next_displacement(config, variables, *pair.sides(), spacing_mm, start)
-            return joint_loss(networks.on_voxels(config, field), pair, spacing_mm, config=loss)
+    def alone(own: Any) -> tuple[Array, Any]:
+        one = {"params": own, "statistics": networks.cascade_of(statistics, cascade)}
+        field = networks.next_displacement(config, one, *pair.sides(), spacing_mm, start)
+        return joint_loss(networks.on_voxels(config, field), pair, spacing_mm, config=loss)
 
-        own = networks.cascade_of(params, cascade)
-        (total, parts), gradient = jax.value_and_grad(alone, has_aux=True)(own)
-        gradients = networks.with_cascade(jax.tree.map(jnp.zeros_like, params), cascade, gradient)
+    own = networks.cascade_of(params, cascade)
+    (total, parts), gradient = jax.value_and_grad(alone, has_aux=True)(own)
+    gradients = networks.with_cascade(jax.tree.map(jnp.zeros_like, params), cascade, gradient)
+    return gradients, {**parts, "loss": total}
+
+
+def updated(
+    state: JointState,
+    gradients: PyTree,
+    *,
+    tx: optax.GradientTransformation,
+    cascade: Integer[Array, ""] | int | None,
+    ema_decay: float,
+) -> JointState:
+    """Returns the next state for gradients of `joint_gradients`.
+
+    Args:
+      state: current state.
+      gradients: gradients of one pair, or their mean over several pairs.
+      tx: optimiser.
+      cascade: the only cascade to change; None changes all of them.
+      ema_decay: decay of the moving average per step.
+    """
+    params, statistics = state.variables["params"], state.variables["statistics"]
     updates, optimiser = tx.update(gradients, state.optimiser, params)
     if cascade is not None:
         # Adam goes on moving what has no gradient any more; frozen cascades stay.
@@ -98,8 +146,7 @@ def joint_update(
     after = optax.apply_updates(params, updates)
     keep = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.average, after)
-    metrics = {**parts, "loss": total, "gradient_norm": optax.tree.norm(gradients)}
-    return JointState(state.step + 1, {"params": after, "statistics": statistics}, average, optimiser), metrics
+    return JointState(state.step + 1, {"params": after, "statistics": statistics}, average, optimiser)
 
 
 def _frozen(
@@ -112,5 +159,6 @@ def _frozen(
         own = networks.cascade_of(variables, number)
         return networks.next_displacement(config, own, reference, floating, spacing_mm, total)
 
-    field: jax.Array = lax.fori_loop(0, cascade, one, networks.no_displacement(config, reference))
+    first = networks.first_displacement(config, reference, start_mm=pair.start_mm)
+    field: jax.Array = lax.fori_loop(0, cascade, one, first)
     return lax.stop_gradient(field)

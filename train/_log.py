@@ -18,17 +18,25 @@ Row = Mapping[str, float | int | str]
 def begin_logs(run: Path, *, after_step: int) -> None:
     """Creates the tables of a run, or removes rows beyond the step from which it is resumed."""
     for name, columns in ((STEPS, STEP_COLUMNS), (VALIDATIONS, VALIDATION_COLUMNS)):
-        path = run / name
-        rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []
-        with atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = CsvWriter(file)
-            writer.writerow(columns)
-            writer.writerows([row[name] for name in columns] for row in rows)
+        begin_table(run / name, columns, after_step=after_step)
+
+
+def begin_table(path: Path, columns: Sequence[str], *, after_step: int) -> None:
+    """Creates a table with the column "step", or removes rows beyond the step from which a run is resumed."""
+    rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []
+    with atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow(columns)
+        writer.writerows([row[name] for name in columns] for row in rows)
 
 
 def append_rows(path: Path, rows: Sequence[Row]) -> None:
     """Appends rows to a table of `begin_logs`."""
-    columns = STEP_COLUMNS if path.name == STEPS else VALIDATION_COLUMNS
+    append_to_table(path, STEP_COLUMNS if path.name == STEPS else VALIDATION_COLUMNS, rows)
+
+
+def append_to_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Appends rows to a table of `begin_table`."""
     with path.open("a", newline="", encoding="utf-8") as file:
         CsvWriter(file).writerows([row[name] for name in columns] for row in rows)
 
@@ -36,7 +44,7 @@ def append_rows(path: Path, rows: Sequence[Row]) -> None:
 def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
     """Returns one row per case and label."""
     return [
-        {"step": step, "epoch": epoch, "case": case, "label": label, "dsc": _number(float(scores.dsc[at, place]))}
+        {"step": step, "epoch": epoch, "case": case, "label": label, "dsc": number_cell(float(scores.dsc[at, place]))}
         for at, case in enumerate(scores.cases)
         for place, label in enumerate(scores.labels)
     ]
@@ -49,5 +57,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [{name: plain_cell(cell) for name, cell in row.items() if name is not None} for row in rows]
 
 
-def _number(value: float) -> str:
+def number_cell(value: float) -> str:
+    """Returns the text of a number, empty for NaN."""
     return "" if math.isnan(value) else repr(value)

@@ -5,18 +5,25 @@ from jaxtyping import PyTree
 
 from sirtjax.errors import InputError
 from sirtjax.inference import available_bytes
-from sirtjax.train._state import TrainState
 from sirtjax.train._step import Step
 
 
-def compiled_step(step: jax.stages.Wrapped, state: TrainState, feed: PyTree, *, device: jax.Device) -> Step:
-    """Compiles the step of `make_step` for arrays of these shapes, after a memory check.
+def compiled_step(
+    step: jax.stages.Wrapped,
+    state: PyTree,
+    feed: PyTree,
+    *,
+    device: jax.Device,
+    remedy: str = "raise trainer.accumulation_steps, or train on smaller patches",
+) -> Step:
+    """Compiles a training step for arrays of these shapes, after a memory check.
 
     Args:
-      step: result of `make_step`.
+      step: result of `make_step` or `make_joint_step`.
       state: state on the devices.
       feed: input of one step.
       device: one of the training devices.
+      remedy: advice if the memory is too small.
 
     Raises:
       InputError: a step needs more memory than the device has.
@@ -29,7 +36,7 @@ def compiled_step(step: jax.stages.Wrapped, state: TrainState, feed: PyTree, *, 
         if needed > available:
             raise InputError(
                 f"a training step needs {needed / 2**30:.1f} GiB of memory on {device.platform}, "
-                f"{available / 2**30:.1f} GiB are free; raise trainer.accumulation_steps, or train on smaller patches"
+                f"{available / 2**30:.1f} GiB are free; {remedy}"
             )
     run: Step = program
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jax
 from jaxtyping import PyTree
 
 from sirtjax import __version__, networks
+from sirtjax.config import Table
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.io import atomic_path
 from sirtjax.parsing import parse_json
@@ -25,21 +27,38 @@ from sirtjax.train._training_file import TrainingConfig, training_from_dict
 CONFIG = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 # Settings that may differ when a run continues: they change no number, or only the position of the same files.
-_FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "trainer.save_every_steps")
+_FREE = (
+    "log", "data.path", "data.bank", "data.files.path", "data.random.bank", "data.cache", "data.threads",
+    "trainer.save_every_steps",
+)  # fmt: skip
+# Task of the runs of registration networks.
+REGISTRATION = "registration"
 
 
 def run_config(run: Path) -> TrainingConfig:
     """Returns the config of a run.
 
     Raises:
+      ConfigError: the folder is not a run, or one of a registration network.
+    """
+    table = run_table(run)
+    if table.get("task") == REGISTRATION:
+        raise ConfigError(f"{run}: is a run of a registration network; expected one of a segmentation network")
+    return training_from_dict(table, source=str(run / CONFIG))
+
+
+def run_table(run: Path) -> dict[str, PyTree]:
+    """Returns the config of a run as nested tables.
+
+    Raises:
       ConfigError: the folder is not a run.
     """
     try:
         described: Any = parse_json((run / CONFIG).read_text(encoding="utf-8"))
-        table = described["config"]
-    except (OSError, ValueError, KeyError) as error:
+        table: dict[str, PyTree] = dict(described["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
-    return training_from_dict(table, source=str(run / CONFIG))
+    return table
 
 
 def best_variables(run: Path) -> tuple[Variables, dict[str, PyTree]]:
@@ -64,8 +83,14 @@ def run_state(run: Path) -> TrainState:
     return load_tree(run / STATE, first_state(variables, optimiser=config.optimiser, seed=config.seed))[0]
 
 
-def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
+def check_folder(run: Path, config: Table, *, resume: bool, read: Callable[[Path], Table] = run_config) -> None:
     """Refuses a folder that cannot be used for a new run, or that this config cannot continue.
+
+    Args:
+      run: folder of the run.
+      config: training file.
+      resume: whether the run may continue.
+      read: function that returns the training file of a run.
 
     Raises:
       OutputError: the folder holds files and `resume` is not given, or is a file.
@@ -76,10 +101,10 @@ def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
     if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
         if not resume:
             raise OutputError(f"{run}: holds files already; choose another folder, or continue with --resume")
-        _check_same(run_config(run), config, run)
+        _check_same(read(run), config, run)
 
 
-def describe_run(run: Path, config: TrainingConfig) -> None:
+def describe_run(run: Path, config: Table) -> None:
     """Writes the config and the versions and devices of a run."""
     described = {
         "sirtjax": __version__,
@@ -92,7 +117,7 @@ def describe_run(run: Path, config: TrainingConfig) -> None:
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
 
-def _check_same(before: TrainingConfig, now: TrainingConfig, run: Path) -> None:
+def _check_same(before: Table, now: Table, run: Path) -> None:
     old, new = (_flat(plain(config)) for config in (before, now))
     for key in sorted(old.keys() | new.keys()):
         free = any(key == name or key.startswith(f"{name}.") for name in _FREE)

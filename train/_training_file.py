@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sirtjax import networks
-from sirtjax.config import Table, preset_names, preset_table
-from sirtjax.errors import ConfigError
-from sirtjax.parsing import ParseError, parse_toml
+from sirtjax.config import Table, preset_names
 from sirtjax.train._classes import ClassConfig
 from sirtjax.train._config import LogConfig, LossConfig, OptimiserConfig, Recipe, TrainerConfig
 from sirtjax.train._data_config import DataConfig
+from sirtjax.train._toml_table import checked_table, training_table
 
 FOLDER = "training"
 # Keys that hold paths, relative to the training file.
@@ -101,22 +99,7 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
       >>> config.trainer.epochs
       3
     """
-    path = Path(name)
-    if path.suffix != ".toml" and not path.exists():
-        if name not in list_training_presets():
-            raise ConfigError(
-                f"{name}: no such file or recipe; give a .toml file or one of {', '.join(list_training_presets())}"
-            )
-        table = preset_table(FOLDER, name)
-    else:
-        try:
-            table = _anchored(parse_toml(path.read_text(encoding="utf-8")), path.parent)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot read the training file ({getattr(error, 'strerror', error)})") from error
-        except ParseError as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    for override in overrides:
-        _override(table, override)
+    table = training_table(name, folder=FOLDER, paths=_PATHS, overrides=overrides)
     return training_from_dict(table, source=name)
 
 
@@ -126,43 +109,4 @@ def training_from_dict(table: Mapping[str, object], *, source: str) -> TrainingC
     Raises:
       ConfigError: a key or value is missing, unknown or contradictory; names every one.
     """
-    try:
-        return TrainingConfig.model_validate(table)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{_place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
-        )
-        raise ConfigError(f"{source}: {problems}") from error
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    # The kind of the data, which the checker puts between, is not a key of the file.
-    return ".".join(str(part) for part in location if part not in ("files", "synthetic")) or "file"
-
-
-def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for group, key in _PATHS:
-        inner = table.get(group)
-        if isinstance(inner, dict) and isinstance(inner.get(key), str):
-            inner[key] = str(folder / inner[key])
-    weights = table.get("weights")
-    if isinstance(weights, str) and Path(weights).name != weights:  # a single word is the name of a model
-        table["weights"] = str(folder / weights)
-    return table
-
-
-def _override(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not all(part.strip() for part in key.split(".")):
-        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set trainer.epochs=10")
-    try:
-        value = parse_toml(f"value = {text}")["value"]
-    except ParseError:
-        value = text.strip()  # a bare word is meant as a string
-    *folders, last = key.strip().split(".")
-    for folder in folders:
-        inner = table.setdefault(folder, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {override}: {folder} is not a table of the training file")
-        table = inner
-    table[last] = value
+    return checked_table(TrainingConfig, table, source=source, kinds=("files", "synthetic"))

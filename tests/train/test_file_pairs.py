@@ -1,0 +1,157 @@
+"""Pairs of files on the network's grid: places and intensities, missing masks, order, and errors that are named."""
+
+from itertools import islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pair_files
+import pytest
+from scipy import ndimage
+
+from sirtjax import synthesis, train
+from sirtjax.errors import ConfigError, InputError
+
+SHAPE, SPACING_MM = (24, 20, 18), 8.0
+HOW = synthesis.preprocessing_for(synthesis.load_preset("default").model_copy(update={"spacing_mm": SPACING_MM}))
+
+
+def config(path, **change):
+    table = {"kind": "files", "path": str(path), "shape": SHAPE, "spacing_mm": SPACING_MM, **change}
+    return train.FilePairsConfig.model_validate(table)
+
+
+def prepared(path):
+    return train.prepare_pairs(train.read_pair_table(path), shape=SHAPE, preprocessing=HOW)
+
+
+def source(path, *, inputs=1, **change):
+    return train.file_pair_source(config(path, **change), preprocessing=HOW, inputs=inputs, seed=3)
+
+
+def middle(side):
+    """Centre of the liver of a side from the centre of the grid, mm."""
+    weights = np.asarray(side.liver)
+    return SPACING_MM * (np.array(ndimage.center_of_mass(weights)) - (np.array(SHAPE) - 1) / 2)
+
+
+def test_both_livers_are_in_the_centres_of_their_grids(tmp_path):
+    rows = []
+    voxels = []
+    for name, centre in (("a", (-20.0, 5.0, 4.0)), ("b", (12.0, -9.0, 15.0))):
+        voxels.append(pair_files.write_side(tmp_path, name, centre))
+    rows.append({"reference": "a.nii.gz", "floating": "b.nii.gz", "reference_liver": "a_liver.nii.gz",
+                 "floating_liver": "b_liver.nii.gz"})  # fmt: skip
+    (pair,) = prepared(pair_files.write_table(tmp_path, rows))
+    for side, count in zip(pair, voxels, strict=True):
+        np.testing.assert_allclose(middle(side), 0.0, atol=0.2)
+        volume = np.asarray(side.liver).sum() * SPACING_MM**3
+        assert volume == pytest.approx(count * pair_files.SPACING_MM**3, rel=0.01)
+        low, high = synthesis.CT_WINDOW_HU
+        inside = np.asarray(side.image)[np.asarray(side.liver) > 0.99]
+        assert inside.mean() == pytest.approx(2 * (60.0 - low) / (high - low) - 1, abs=0.02)
+        assert side.image.min() == -1.0 and side.image.dtype == np.float32
+    # LPS: the first axis grows to the left of the patient, where b's liver is further than its body.
+    body = [np.argwhere(side.image > -0.98).mean(axis=0)[0] for side in pair]
+    assert (body[0] - body[1]) * SPACING_MM == pytest.approx(32.0, abs=3.0)
+    assert np.asarray(pair.reference.seen).mean() < 1.0  # the grid is larger than what is left of the image
+
+
+def test_without_a_mask_the_bodies_are_aligned_and_dice_does_not_count(tmp_path):
+    pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0), body_lps_mm=(-12.0, 0.0, 0.0))
+    pair_files.write_side(tmp_path, "b", (12.0, -9.0, 15.0), body_lps_mm=(12.0, 0.0, 0.0))
+    row = {"reference": "a.nii.gz", "floating": "b.nii.gz", "reference_liver": "", "floating_liver": "b_liver.nii.gz"}
+    path = pair_files.write_table(tmp_path, [row, {**row, "floating_liver": ""}])
+    one, none = prepared(path)
+    np.testing.assert_allclose(middle(one.floating), 0.0, atol=0.2)
+    for pair in (one, none):
+        bodies = [np.argwhere(side.image > -0.98).mean(axis=0) for side in pair]
+        np.testing.assert_allclose(SPACING_MM * bodies[0], SPACING_MM * bodies[1], atol=3.0)
+    found = train.joint_pair_of_files(jax.random.key(0), one, config=config(path))
+    assert not np.any(found.reference_liver) and not np.any(found.floating_liver)
+    assert np.any(found.floating_guide) and not np.any(found.reference_guide)
+    loss = train.JointLossConfig(mutual_information=0.0, dice=1.0, bending=0.0)
+    for seed in range(3):
+        field = jnp.asarray(np.random.default_rng(seed).normal(0, 10, (*SHAPE, 3)), jnp.float32)
+        assert float(train.joint_loss(field, found, (SPACING_MM,) * 3, config=loss)[0]) == 0.0
+
+
+def test_every_pair_once_per_round_and_the_same_after_a_restart(tmp_path):
+    path = pair_files.write_pairs(tmp_path, 5)
+    files = source(path, two_patients=0.0, start={"translation_mm": 2.0})
+    assert list(files.validation) == ["row 2"]
+    whole = [later.pair for later in islice(files.feed(0), 8)]
+    ready = prepared(path)[1:]
+    which = [
+        next(n for n, pair in enumerate(ready) if np.array_equal(pair.reference.image, one.reference)) for one in whole
+    ]
+    assert sorted(which[:4]) == sorted(which[4:]) == [0, 1, 2, 3]
+    for start in (1, 6):
+        again = [later.pair for later in islice(files.feed(start), 2)]
+        jax.tree.map(np.testing.assert_array_equal, again, whole[start : start + 2])
+    shifts = np.array([np.asarray(one.start_mm)[0, 0, 0] for one in whole])
+    assert np.std(shifts) > 0.3 and not any(bool(one.known) for one in whole)
+    assert whole[0].reference_guide is None  # of a network without guides
+    exact = next(source(path, inputs=2).feed(0)).pair
+    assert not np.any(exact.start_mm)
+    np.testing.assert_array_equal(exact.reference_guide, np.asarray(exact.reference_liver) > 0.5)
+
+
+def test_two_patients_come_from_different_rows(tmp_path):
+    path = pair_files.write_pairs(tmp_path, 4)
+    ready = prepared(path)[1:]
+    files = source(path, two_patients=1.0)
+    for later in islice(files.feed(1), 5):
+        one = later.pair
+        rows = [
+            next(n for n, pair in enumerate(ready) if np.array_equal(side(pair).image, image))
+            for side, image in ((lambda p: p.reference, one.reference), (lambda p: p.floating, one.floating))
+        ]
+        assert rows[0] != rows[1]
+
+
+def test_the_split_keeps_an_image_on_one_side(tmp_path):
+    for number in range(6):
+        (tmp_path / f"{number}.nii").touch()
+    rows = [{"reference": f"{n // 2}.nii", "floating": f"{n}.nii"} for n in range(6)]
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, rows))
+    training, validation = train.split_pairs(pairs, validation_fraction=0.3, seed=0)
+    assert len(training) == 4 and len(validation) == 2
+    assert not {pair.images[0] for pair in training} & {pair.images[0] for pair in validation}
+    with pytest.raises(ConfigError, match=r"none is left to validate on; change data\.validation"):
+        train.split_pairs(pairs, validation_fraction=0.0, seed=0)
+
+
+def test_what_is_wrong_with_a_table_is_named(tmp_path):
+    (tmp_path / "a.nii").touch()
+    good = {"reference": "a.nii", "floating": "a.nii"}
+    for rows, complaint in (
+        ([{"reference": "a.nii"}], "has no column 'floating'; expected reference, floating and"),
+        ([{**good, "colour": "red"}], "has an unknown column 'colour'"),
+        ([good, {**good, "floating": ""}], "row 3: floating is empty"),
+        ([{**good, "reference_liver": "none.nii"}], "row 2: reference_liver does not exist"),
+        ([{**good, "split": "test"}], "row 2: split is 'test'; expected train, validation or nothing"),
+        ([{**good, "floating_modality": "PT"}], "row 2: floating_modality is 'PT'; expected CT, MR or nothing"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            train.read_pair_table(pair_files.write_table(tmp_path, rows))
+    with pytest.raises(ConfigError, match="the table has no pair"):
+        train.read_pair_table(pair_files.write_table(tmp_path, [], columns=list(good)))
+    with pytest.raises(ConfigError, match="cannot read the table of pairs"):
+        train.read_pair_table(tmp_path / "none.csv")
+
+
+def test_what_is_wrong_with_a_file_is_named(tmp_path):
+    pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0))
+    row = {"reference": "a.nii.gz", "floating": "a.nii.gz"}
+    (tmp_path / "text.nii").write_text("no image")
+    pair_files.save(tmp_path / "empty.nii.gz", np.zeros(pair_files.SHAPE, np.uint8))
+    pair_files.save(tmp_path / "even.nii.gz", np.full(pair_files.SHAPE, 7.0, np.float32))
+    for change, complaint in (
+        ({"floating": "text.nii"}, r"row 2: .*text\.nii"),
+        ({"floating": "even.nii.gz"}, r"row 2: .*even\.nii\.gz: every voxel is 7"),
+        ({"reference_liver": "empty.nii.gz"}, r"row 2: .*empty\.nii\.gz"),
+    ):
+        with pytest.raises(InputError, match=complaint) as error:
+            prepared(pair_files.write_table(tmp_path, [{**row, **change}]))
+        assert "\n" not in str(error.value)

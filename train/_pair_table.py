@@ -1,0 +1,125 @@
+"""Tables of image pairs on the disk."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sirtjax.errors import ConfigError
+
+_COLUMNS = ("reference", "floating")
+_MASKS = ("reference_liver", "floating_liver")
+_MODALITIES = ("reference_modality", "floating_modality")
+_MORE = (*_MASKS, *_MODALITIES, "split")
+_SPLITS = ("", "train", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePair:
+    """Files of one pair.
+
+    Attributes:
+      name: name of the row, "row 2" for the first one.
+      images: reference and floating image.
+      livers: liver masks of both images; None for an image without one.
+      modalities: modality of each image, "CT" or "MR"; None to recognise a CT by its values.
+      split: use of the pair, "train" or "validation"; empty if the table does not state it.
+    """
+
+    name: str
+    images: tuple[Path, Path]
+    livers: tuple[Path | None, Path | None]
+    modalities: tuple[Literal["CT", "MR"] | None, Literal["CT", "MR"] | None]
+    split: str = ""
+
+
+def read_pair_table(path: Path) -> tuple[FilePair, ...]:
+    """Reads a CSV table of pairs, with paths relative to the table.
+
+    Args:
+      path: table with the columns reference and floating, and optionally reference_liver, floating_liver,
+        reference_modality, floating_modality and split.
+
+    Raises:
+      ConfigError: columns, cells or files that are missing, or an unknown column, modality or split.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = tuple(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot read the table of pairs ({getattr(error, 'strerror', error)})") from error
+    missing = [name for name in _COLUMNS if name not in columns]
+    unknown = [name for name in columns if name not in (*_COLUMNS, *_MORE)]
+    if missing or unknown:
+        found = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
+        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, optionally, {', '.join(_MORE)}")
+    if not rows:
+        raise ConfigError(f"{path}: the table has no pair; add one per row")
+    return tuple(_pair(row, path, number) for number, row in enumerate(rows, start=2))
+
+
+def split_pairs(
+    pairs: Sequence[FilePair], *, validation_fraction: float, seed: int
+) -> tuple[tuple[FilePair, ...], tuple[FilePair, ...]]:
+    """Splits pairs into training and validation, by a hash of file names where no split is stated.
+
+    Rows with the same reference file are never divided.
+
+    Args:
+      pairs: pairs of a table.
+      validation_fraction: fraction of the pairs without a stated split for validation; at least one if not 0.
+      seed: seed of the training.
+
+    Raises:
+      ConfigError: no pair is left for training or for validation.
+    """
+    free = sorted(
+        {pair.images[0] for pair in pairs if not pair.split},
+        key=lambda image: hashlib.sha256(f"{seed}/{image.name}".encode()).hexdigest(),
+    )
+    count = max(1, round(validation_fraction * len(free))) if free and validation_fraction > 0 else 0
+    chosen = set(free[:count])
+    validation = tuple(
+        pair for pair in pairs if pair.split == "validation" or (not pair.split and pair.images[0] in chosen)
+    )
+    training = tuple(pair for pair in pairs if pair not in validation)
+    for some, word in ((training, "to train with"), (validation, "to validate on")):
+        if not some:
+            raise ConfigError(f"of {len(pairs)} pairs none is left {word}; change data.validation or add pairs")
+    return training, validation
+
+
+def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
+    cells = {name: (row.get(name) or "").strip() for name in (*_COLUMNS, *_MORE)}
+    where = f"{path}, row {number}"
+    for name in _COLUMNS:
+        if not cells[name]:
+            raise ConfigError(f"{where}: {name} is empty; give the file of an image")
+    if cells["split"] not in _SPLITS:
+        raise ConfigError(f"{where}: split is {cells['split']!r}; expected train, validation or nothing")
+    for name in (*_COLUMNS, *_MASKS):
+        if cells[name] and not (path.parent / cells[name]).exists():
+            raise ConfigError(f"{where}: {name} does not exist ({path.parent / cells[name]}); correct the path")
+    modalities: list[Literal["CT", "MR"] | None] = []
+    for name in _MODALITIES:
+        match cells[name]:
+            case "CT" | "MR" as found:
+                modalities.append(found)
+            case "":
+                modalities.append(None)
+            case other:
+                raise ConfigError(f"{where}: {name} is {other!r}; expected CT, MR or nothing")
+    images = [path.parent / cells[name] for name in _COLUMNS]
+    livers = [path.parent / cells[name] if cells[name] else None for name in _MASKS]
+    return FilePair(
+        name=f"row {number}",
+        images=(images[0], images[1]),
+        livers=(livers[0], livers[1]),
+        modalities=(modalities[0], modalities[1]),
+        split=cells["split"],
+    )
