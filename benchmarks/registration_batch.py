@@ -31,7 +31,7 @@ import registration_cases as cases
 
 from sirtjax import registration
 from sirtjax.registration._ready import Ready, make_ready
-from sirtjax.registration._register import solve_compiled
+from sirtjax.registration._solve import solve_compiled
 from sirtjax.spatial import transform_points
 
 SINGLE_S, GAIN = 0.8, 8.0

@@ -36,7 +36,7 @@ def register(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Preset: image, cnn, cnn-lm, descriptor, descriptor-guided, network, network-refined (default: by masks)."
+            help="Preset: image, cnn, cnn-lm, descriptor, descriptor-guided, network, network-refined (default: masks)."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML), used instead of a preset.")] = None,

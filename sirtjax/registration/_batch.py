@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._inputs import check_no_network
 from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._solve import Solution, solve, weights_from_config
+from sirtjax.registration._start_choice import with_better_start
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
@@ -67,8 +69,9 @@ def register_batch(
       For each patient, in order, its result or the error that `register` would have raised.
 
     Raises:
-      ConfigError: lists of different length, or a batch size or number of threads below 1.
+      ConfigError: lists of different length, a batch size or number of threads below 1, or a preset with a network.
     """
+    check_no_network(config, where="a batch")
     lists = {
         "reference_masks": reference_masks,
         "floating_masks": floating_masks,
@@ -92,7 +95,8 @@ def register_batch(
             for name, values in lists.items()
         }
         try:
-            return make_ready(references[patient], floatings[patient], config=config, **given)
+            made = make_ready(references[patient], floatings[patient], config=config, **given)
+            return with_better_start(made, config=config, seed=seed)
         except InputError as error:
             return error
 

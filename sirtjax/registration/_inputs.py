@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sirtjax import spatial
-from sirtjax.errors import GeometryError
+from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._pair import LANDMARKS
 from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
@@ -36,6 +36,20 @@ def check_image(volume: Volume, role: str) -> None:
         )
     if low == high:
         raise GeometryError(f"the {role} image is constant (every voxel is {low:g}); check the file")
+
+
+def check_no_network(config: RegistrationConfig, *, where: str) -> None:
+    """Refuses a preset with a network where its prediction is not computed.
+
+    Args:
+      config: preset.
+      where: what was asked for, for the message.
+
+    Raises:
+      ConfigError: the preset has a network.
+    """
+    if config.network is not None:
+        raise ConfigError(f"{where} does not support preset {config.name}, which has a network; choose another preset")
 
 
 def guiding_masks(

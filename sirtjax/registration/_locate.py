@@ -40,6 +40,8 @@ COARSE_ANGLES_DEG = (-60.0, -30.0, 30.0, 60.0)
 # A rotated start must have this much more normalised mutual information: few scans come with a wrong frame.
 ROTATED_GAIN = 0.01
 LEVER_MM = 150.0
+# The affine stage reaches the same map from starts that differ by less than this at every corner.
+APART_MM = 40.0
 # A start is only used if at least this fraction of the smaller image is inside the larger one.
 MIN_OVERLAP = 0.4
 # The body is denser than this; except in CT, brighter than this fraction of the window.
@@ -55,11 +57,14 @@ class Located:
       mirrored_start: the best pull transform with a reflection, rigid otherwise.
       mirror_gain: normalised mutual information that the floating image gains if it is mirrored; negative for images
         of one patient in the right order of their voxels.
+      other_starts: the unchanged frames, and the best start without a rotation, if they differ from `start`. Images
+        with small fields of view can agree better at a wrong start on the coarse lattices.
     """
 
     start: AffineTransform
     mirrored_start: AffineTransform
     mirror_gain: float
+    other_starts: tuple[AffineTransform, ...] = ()
 
 
 def estimate_initial_transform(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> Located:
@@ -78,24 +83,40 @@ def estimate_initial_transform(reference: Volume, floating: Volume, *, config: R
       config: the preset, for its intensities.
 
     Returns:
-      The start, the best start with a reflection, and how much better the mirrored image agrees.
+      The starts, and how much better the mirrored image agrees.
     """
     one, two = _Coarse(reference, config), _Coarse(floating, config)
-    matrix, value = _best(one, two)
-    onto_mirrored, mirrored = _best(one, two.mirrored())
+    matrix, value, unrotated = _best(one, two)
+    onto_mirrored, mirrored, _ = _best(one, two.mirrored())
     return Located(
         start=AffineTransform(matrix),
         mirrored_start=AffineTransform(two.reflection() @ onto_mirrored),
         mirror_gain=value - mirrored,
+        other_starts=_distinct(matrix, [*unrotated, np.eye(4)], reference.geometry.corners_mm()),
     )
 
 
-def _best(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float64], float]:
-    """The best start, and the least of the losses of all finalists."""
+def _distinct(
+    start: NDArray[np.float64], others: list[NDArray[np.float64]], corners_mm: Float[np.ndarray, "8 3"]
+) -> tuple[AffineTransform, ...]:
+    """Those of the other starts that take some corner of the reference elsewhere than the start and each other."""
+    kept = [start]
+    for other in others:
+        apart = [np.linalg.norm(corners_mm @ (other - one)[:3, :3].T + (other - one)[:3, 3], axis=-1) for one in kept]
+        if min(float(distance.max()) for distance in apart) > APART_MM:
+            kept.append(other)
+    return tuple(AffineTransform(matrix) for matrix in kept[1:])
+
+
+def _best(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
+    """The best start, the least of the losses of all finalists, and the best unrotated one if the best is rotated."""
     starts, turned = _starts(one, two)
     arrays = [(side.image, side.inside, side.origin_mm, side.pitch_mm) for side in (one, two)]
-    matrix, final, _ = _search(arrays[0], arrays[1], starts, turned)
-    return np.asarray(matrix, np.float64), float(np.asarray(final).min())
+    matrices, final = (np.asarray(found, np.float64) for found in _search(arrays[0], arrays[1], starts, turned))
+    rotated = np.arange(len(final)) >= FINALISTS
+    best = int(np.argmin(final + ROTATED_GAIN * rotated))
+    unrotated = [matrices[int(np.argmin(final[:FINALISTS]))]] if rotated[best] else []
+    return matrices[best], float(final.min()), unrotated
 
 
 class _Coarse:
@@ -156,7 +177,7 @@ def rotation_vectors() -> Float[np.ndarray, "n 3"]:
 
 
 @cached_jit
-def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tuple[Array, Array, Array]:
+def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tuple[Array, Array]:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating
     image = blur(image, COARSEST_BLUR_MM / pitch_mm)[::STRIDE, ::STRIDE, ::STRIDE]
@@ -203,8 +224,11 @@ def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tupl
         return found, jnp.nan_to_num(history[-1, 0], nan=jnp.inf)
 
     found, final = jax.lax.map(settle, chosen)
-    rotated = jnp.arange(final.shape[0]) >= FINALISTS
-    best = found[jnp.argmin(final + ROTATED_GAIN * rotated)]
-    turn, shift, middle = turn_matrix(best[3:] / LEVER_MM), best[:3], jnp.stack(centre)
-    top = jnp.concatenate([turn, (middle + shift - turn @ middle)[:, None]], axis=1)
-    return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])]), final, found
+    middle = jnp.stack(centre)
+
+    def matrix_of(parameters: Array) -> Array:
+        turn, shift = turn_matrix(parameters[3:] / LEVER_MM), parameters[:3]
+        top = jnp.concatenate([turn, (middle + shift - turn @ middle)[:, None]], axis=1)
+        return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])])
+
+    return jax.lax.map(matrix_of, found), final

@@ -40,6 +40,7 @@ class Ready:
       mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guide.
       field: initial displacement, or None to begin without.
       coefficients: coefficients of the deformable stage that represent it, or None.
+      other_starts: other starts of the search, of which the affine stage may prefer one.
     """
 
     pair: ImagePair
@@ -51,6 +52,7 @@ class Ready:
     mirror_gain: float | None = None
     field: DisplacementField | None = None
     coefficients: Coefficients | None = None
+    other_starts: tuple[AffineTransform, ...] = ()
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """Returns the result of a solution in NumPy arrays."""
@@ -73,10 +75,14 @@ class Ready:
         )
         return replace(self, field=start, coefficients=found, notes=(*self.notes, note))
 
-    def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
+    def from_start(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
         """Returns the same patient with another start."""
         pair, lattice = prepare_pair(*self.sides, self.landmarks, start, config=config)
-        return replace(self, pair=pair, lattice=lattice, start=start, notes=(*self.notes, RESTARTED))
+        return replace(self, pair=pair, lattice=lattice, start=start, other_starts=())
+
+    def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
+        """Returns the same patient with another start, after a failure with the first one."""
+        return replace(self.from_start(start, config=config), notes=(*self.notes, RESTARTED))
 
 
 def make_ready(
@@ -121,16 +127,20 @@ def make_ready(
         reference_points_mm=reference_points_mm,
         floating_points_mm=floating_points_mm,
     )
+    others: tuple[AffineTransform, ...] = ()
     if LIVER_NAME not in one and (start is None or mirror_gain is None):
         located = estimate_initial_transform(reference, floating, config=config)
-        start, mirror_gain = located.start if start is None else start, located.mirror_gain
+        mirror_gain = located.mirror_gain
+        if start is None:
+            start, others = located.start, located.other_starts
     elif start is None:
         start, mirror_gain = aligned_livers(*sides), None
     spatial.invert(start)  # a start that can't be undone is refused here
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
     return Ready(
-        pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes, mirror_gain=mirror_gain
-    )
+        pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes,
+        mirror_gain=mirror_gain, other_starts=others,
+    )  # fmt: skip
 
 
 def aligned_livers(reference: ImageWithMasks, floating: ImageWithMasks) -> AffineTransform:

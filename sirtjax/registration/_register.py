@@ -1,43 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._deformable import Coefficients
 from sirtjax.registration._network_model import load_registration_model
 from sirtjax.registration._network_start import network_displacement
-from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import LIVER_NAME, Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult, Status
-from sirtjax.registration._solve import Solution, solve, weights_from_config
+from sirtjax.registration._start_choice import solved_host, with_better_start
 from sirtjax.registration._start_field import affine_of_start, affine_stage_of, without_affine_stage
 from sirtjax.spatial import AffineTransform, DisplacementField
 from sirtjax.volume import Volume
 
 GUIDES = ("no liver mask", "the liver mask of one image", "both liver masks")
-
-
-@partial(cached_jit, static_argnames=("config",))
-def solve_compiled(
-    pair: ImagePair,
-    weights: Weights,
-    key: PRNGKeyArray,
-    *,
-    config: RegistrationConfig,
-    start: Coefficients | None = None,
-) -> Solution:
-    """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
-    return solve(pair, weights, key, config=config, start=start)
 
 
 def register(
@@ -85,7 +66,7 @@ def register(
             )
         masks = reference_masks, floating_masks
         predicted = predicted_start(reference, floating, masks, start, config=config, seed=seed)
-        start, notes, mirror_gain = predicted.start, (predicted.note,), predicted.mirror_gain
+        start, notes, mirror_gain = predicted.start, predicted.notes, predicted.mirror_gain
     field = start if isinstance(start, DisplacementField) else None
     if isinstance(start, DisplacementField):
         config, start = without_affine_stage(config), affine_of_start(start)
@@ -100,7 +81,7 @@ def register(
         start=start,
         mirror_gain=mirror_gain,
     )
-    ready = replace(ready, notes=(*ready.notes, *notes))
+    ready = with_better_start(replace(ready, notes=(*ready.notes, *notes)), config=config, seed=seed)
     if field is not None:
         ready = ready.from_field(field, config=config)
     result = _solved(ready, config=config, seed=seed)
@@ -115,12 +96,12 @@ class Predicted(NamedTuple):
 
     Attributes:
       start: the displacement and the affine map that follows it.
-      note: origin of the start.
+      notes: origin of the start.
       mirror_gain: mirror gain of the search for the start of the affine stage; None if there was no search.
     """
 
     start: DisplacementField
-    note: str
+    notes: tuple[str, ...]
     mirror_gain: float | None
 
 
@@ -150,27 +131,16 @@ def predicted_start(
     model = load_registration_model("" if config.network is None else config.network.model)
     only = affine_stage_of(config)
     ready = make_ready(reference, floating, config=only, start=start)
-    affine = AffineTransform(np.asarray(_solution(ready, config=only, seed=seed).affine, np.float64))
+    ready = with_better_start(ready, config=only, seed=seed)
+    affine = AffineTransform(np.asarray(solved_host(ready, config=only, seed=seed).affine, np.float64))
     livers = [None, None] if model.spec.network.inputs == 1 else [side.get(LIVER_NAME) for side in masks]
     found = network_displacement(
         model, reference, floating, affine, reference_liver=livers[0], floating_liver=livers[1]
     )
     given = GUIDES[sum(one is not None for one in livers)]
     note = f"started from the prediction of the network {model.spec.name}, given {given}"
-    return Predicted(found, note, ready.mirror_gain)
-
-
-def _solution(ready: Ready, *, config: RegistrationConfig, seed: int) -> Solution:
-    solution = solve_compiled(
-        ready.pair,
-        weights_from_config(config.weights),
-        jax.random.key(seed),
-        config=config.structure(),
-        start=ready.coefficients,
-    )
-    found: Solution = jax.tree.map(np.asarray, jax.block_until_ready(solution))
-    return found
+    return Predicted(found, (*ready.notes, note), ready.mirror_gain)
 
 
 def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> RegistrationResult:
-    return ready.judged(_solution(ready, config=config, seed=seed), config=config)
+    return ready.judged(solved_host(ready, config=config, seed=seed), config=config)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, PRNGKeyArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._agreement import compare_stages
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
@@ -83,3 +85,16 @@ def solve(
 def weights_from_config(table: WeightsTable) -> Weights:
     """Returns the preset's weights as values that can be traced."""
     return Weights(**{name: jnp.float32(value) for name, value in table})
+
+
+@partial(cached_jit, static_argnames=("config",))
+def solve_compiled(
+    pair: ImagePair,
+    weights: Weights,
+    key: PRNGKeyArray,
+    *,
+    config: RegistrationConfig,
+    start: Coefficients | None = None,
+) -> Solution:
+    """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
+    return solve(pair, weights, key, config=config, start=start)

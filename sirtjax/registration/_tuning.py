@@ -11,7 +11,7 @@ from sirtjax import metrics
 from sirtjax.errors import GeometryError
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._confirm import doubts_of
-from sirtjax.registration._inputs import MIN_LANDMARK_VOXELS
+from sirtjax.registration._inputs import MIN_LANDMARK_VOXELS, check_no_network
 from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
 from sirtjax.registration._mask_figures import MaskEvaluator, mask_evaluator, quality_of
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lattice_around
@@ -92,6 +92,7 @@ def prepare_tuning_case(
     Raises:
       GeometryError: the pair can't be registered, or a mask that judges is missing, empty or outside the lattice.
     """
+    check_no_network(config, where="a search of weights")
     judges = (reference_masks, floating_masks) if evaluation_masks is None else evaluation_masks
     _check_judges(judges)
     ready = make_ready(

@@ -26,7 +26,7 @@ def preset_toml(config: RegistrationConfig, header: Sequence[str]) -> str:
       >>> text.splitlines()[0], "[weights]" in text
       ('# best of the search', True)
     """
-    table = config.model_dump(mode="json", by_alias=True)
+    table = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     table.pop("name")
     lines = [f"# {line}" for line in header]
     lines += [f"{key} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]

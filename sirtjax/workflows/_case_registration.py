@@ -93,8 +93,8 @@ class TransformTable(Table):
 class RegistrationTable(TransformTable):
     """The registration of the diagnostic image to the CT of the activity image.
 
-    Default preset with method "network": network-refined. Otherwise cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver,
-    otherwise image.
+    Default preset with method "network": network-refined. With the others: cnn-lm if both images have the liver and a
+    landmark of the same name, cnn if both have the liver, otherwise image.
 
     The VOIs guide on the image on which they were contoured. `reference_masks`
     (on the CT) and `floating_masks` (on the diagnostic image) add more, and the points are landmarks of both, in one

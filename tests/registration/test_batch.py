@@ -14,7 +14,7 @@ import small_patient as small
 from sirtjax import registration
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration._ready import make_ready
-from sirtjax.registration._register import solve_compiled
+from sirtjax.registration._solve import solve_compiled
 from sirtjax.spatial import transform_points
 
 LATTICE = {"lattice": {"shape": [24, 24, 24], "min_spacing_mm": 4.0}, "regularisation": {"stride": 4}}

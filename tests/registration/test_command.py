@@ -35,7 +35,7 @@ def files(patient, tmp_path_factory):
         labels = masks["liver"].array + masks["lesion1"].array
         named = LabelMap(labels, image.geometry, names=((1, "liver"), (2, "lesion1")))
         io.write_nifti(folder / f"{side}_labels.nii.gz", named)
-    table = small.FULL.model_dump(mode="json", by_alias=True)
+    table = small.FULL.model_dump(mode="json", by_alias=True, exclude_none=True)
     table.pop("name")
     (folder / "small.toml").write_text("\n".join(f"{key} = {as_toml(value)}" for key, value in table.items()))
     return folder

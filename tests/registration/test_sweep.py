@@ -16,7 +16,7 @@ from sirtjax.registration import (
     weights_from_config,
 )
 from sirtjax.registration._affine import solve_affine
-from sirtjax.registration._register import solve_compiled
+from sirtjax.registration._solve import solve_compiled
 from sirtjax.registration._tuning import _measured
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import LabelMap
