@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,12 +20,39 @@ if TYPE_CHECKING:
 
 Modality = Literal["CT", "MR"]
 ATLASES = "Atlases (--method atlas)"
+DIAGNOSTIC = "Diagnostic image (--with)"
 
 app = typer.Typer(no_args_is_help=True, help="Segment liver, lesions, lungs or body.")
 
 
 def _atlas(text: str, **limits: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=ATLASES, **limits)
+
+
+def _with(flag: str, text: str) -> Any:
+    return typer.Option(flag, help=text, show_default=False, rich_help_panel=DIAGNOSTIC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosticArguments:
+    """Options of a diagnostic image that helps to segment a low-dose CT."""
+
+    diagnostic: Annotated[
+        Path | None, _with("--with", "Diagnostic CT or MR of the patient: its liver is warped to IMAGE and corrected.")
+    ] = None
+    labels: Annotated[
+        Path | None, _with("--with-labels", "Liver mask on the diagnostic image (default: found by the model).")
+    ] = None
+    liver_name: LiverName = None
+    diagnostic_series: Annotated[
+        str | None, _with("--with-series", "DICOM series of the diagnostic image: UID, number or description.")
+    ] = None
+    diagnostic_modality: Annotated[
+        Modality | None, _with("--with-modality", "Modality of the diagnostic image if a NIfTI file.")
+    ] = None
+    diagnostic_preset: Annotated[
+        str | None, _with("--with-preset", "Registration preset that works without masks (default: image).")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +108,7 @@ def _structures() -> None:
 @with_records
 def liver(
     arguments: SegmentArguments,
+    diagnostic: DiagnosticArguments,
     method: Annotated[
         Literal["network", "atlas"], typer.Option(help="Method: a network, or registered atlases.")
     ] = "network",
@@ -101,12 +130,19 @@ def liver(
     """Segment the liver (including lesions) on CT or MR.
 
     With --method network, quality flags are printed to stderr. With --method atlas, each image of the folder is
-    registered to IMAGE, its liver is warped, and the livers are fused.
+    registered to IMAGE, its liver is warped, and the livers are fused. With --with, the liver of a diagnostic image
+    is warped to IMAGE, corrected by the network and compared with the network's own liver.
     """
     files = arguments.files()
+    given = [value for value in vars(diagnostic).values() if value is not None]
+    if given and (diagnostic.diagnostic is None or method == "atlas"):
+        raise ConfigError("--with-labels, --with-preset and their like require --with and --method network; add both")
     if method == "network":
         if atlas is not None:
             raise ConfigError("--atlas requires --method atlas; add it or omit --atlas")
+        if diagnostic.diagnostic is not None:
+            _segment_with(diagnostic.diagnostic, diagnostic, arguments, files)
+            return
         _segment("liver", arguments, files)
         return
     if arguments.model is not None or arguments.device is not None or arguments.mirror:
@@ -222,9 +258,44 @@ def _segment(
         _print(done)
 
 
-def _print(done: SegmentedFile) -> None:
+def _segment_with(
+    image: Path, diagnostic: DiagnosticArguments, arguments: SegmentArguments, files: SegmentationFiles
+) -> None:
+    _console.use_compilation_cache()
+    from sirtjax.reports import DiagnosticFiles, segment_file_by_diagnostic
+
+    with _console.progress("segment liver") as on_step:
+        done = segment_file_by_diagnostic(
+            arguments.image,
+            DiagnosticFiles(
+                image=image,
+                liver=diagnostic.labels,
+                liver_name=diagnostic.liver_name,
+                series=diagnostic.diagnostic_series,
+                modality=diagnostic.diagnostic_modality,
+                preset=diagnostic.diagnostic_preset or "image",
+            ),
+            files,
+            model=arguments.model,
+            modality=arguments.modality,
+            series=arguments.series,
+            device=arguments.device,
+            mirror=arguments.mirror,
+            force=arguments.force,
+            on_step=on_step,
+        )
+    for flag in done.segmented.found.flags:
+        _console.note(f"review it: {flag.message} [{flag.code}]")
+    if arguments.as_json:
+        _console.emit_json(done.to_json())
+    else:
+        _print(done.segmented, rows=done.rows())
+    _console.note(f"transform and record: {done.transform}, {done.result}")
+
+
+def _print(done: SegmentedFile, *, rows: Sequence[list[str]] = ()) -> None:
     quality, timings = done.found.quality, done.timings_s
-    rows = [["found by", done.found.method]]
+    rows = [["found by", done.found.method], *rows]
     if quality is not None:
         rows.append(["estimated DSC", f"{quality.dsc:.2f} ({quality.low:.2f} to {quality.high:.2f})"])
     rows += [[stage, f"{seconds:.2f} s"] for stage, seconds in timings.items()]

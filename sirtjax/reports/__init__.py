@@ -42,6 +42,10 @@ from sirtjax.reports._resolution_file import measure_resolution_file as measure_
 from sirtjax.reports._resolution_file import sphere_occupancy as sphere_occupancy
 from sirtjax.reports._segment_atlas_file import AtlasSegmentedFile as AtlasSegmentedFile
 from sirtjax.reports._segment_atlas_file import segment_file_by_atlas as segment_file_by_atlas
+from sirtjax.reports._segment_diagnostic_file import DiagnosticFiles as DiagnosticFiles
+from sirtjax.reports._segment_diagnostic_file import DiagnosticSegmentedFile as DiagnosticSegmentedFile
+from sirtjax.reports._segment_diagnostic_file import diagnostic_outputs as diagnostic_outputs
+from sirtjax.reports._segment_diagnostic_file import segment_file_by_diagnostic as segment_file_by_diagnostic
 from sirtjax.reports._segment_file import SegmentedFile as SegmentedFile
 from sirtjax.reports._segment_file import segment_file as segment_file
 from sirtjax.reports._segment_uptake_file import SuvInputs as SuvInputs
@@ -65,6 +69,8 @@ __all__ = [
     "DICOM_FOLDER",
     "REPORT_PDF",
     "AtlasSegmentedFile",
+    "DiagnosticFiles",
+    "DiagnosticSegmentedFile",
     "DicomResults",
     "DividedLiver",
     "PhantomSphere",
@@ -85,6 +91,7 @@ __all__ = [
     "alignment_page",
     "box_plots",
     "case_references",
+    "diagnostic_outputs",
     "divide_liver_file",
     "dose_text",
     "fill_plan_folder",
@@ -106,6 +113,7 @@ __all__ = [
     "saved_step_states",
     "segment_file",
     "segment_file_by_atlas",
+    "segment_file_by_diagnostic",
     "segment_uptake_file",
     "segmentation_preview",
     "sphere_occupancy",

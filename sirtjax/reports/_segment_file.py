@@ -114,7 +114,7 @@ def segment_file(
 
     timings: dict[str, float] = {}
     devices = chosen_devices(device)
-    chosen = _model(structure, model)
+    chosen = installed_model(structure, model) if model is not None or structure in DEFAULT_MODELS else None
     on_step("reading")
     began = time.perf_counter()
     read = formats.read_image(image, series=series, modality=modality or ("CT", "MR"))
@@ -145,7 +145,7 @@ def segment_file(
         found = run(chosen, structure, None if used is None else used.labels)
     on_step("writing")
     began = time.perf_counter()
-    _write(found, volume, structure, files, force=force)
+    write_segmentation(found, volume, structure, files, force=force)
     timings = {**timings, **found.timings_s, "write": time.perf_counter() - began}
     return SegmentedFile(structure=structure, found=found, files=files, model=chosen, liver=used, timings_s=timings)
 
@@ -167,14 +167,16 @@ def chosen_devices(name: str | None) -> list[jax.Device] | None:
         raise ConfigError(f"--device {name}: not available, JAX finds {kinds}; choose one of these") from error
 
 
-def _model(structure: Structure, name: str | None) -> Model | None:
-    """Returns the model to run; None for rules on HU."""
+def installed_model(structure: Structure, name: str | None) -> Model:
+    """Returns the model of this name or folder, or the default one of the structure.
+
+    Raises:
+      ModelError: no model is installed for the structure.
+    """
     from sirtjax import segmentation
 
     if name is not None:
         return segmentation.load_model(name)
-    if structure not in DEFAULT_MODELS:
-        return None
     default = DEFAULT_MODELS[structure]
     if any(entry.name == default for entry in segmentation.list_models()):
         return segmentation.load_model(default)
@@ -195,7 +197,18 @@ def _report_liver(liver: LesionLiver, on_note: Callable[[str], None]) -> None:
         on_note(f"check the liver: {flag.message} [{flag.code}]")
 
 
-def _write(found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool) -> None:
+def write_segmentation(
+    found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool
+) -> None:
+    """Writes maps, preview and, last, the label map.
+
+    Args:
+      found: the segmentation.
+      volume: the image.
+      structure: name of the structure.
+      files: the files to write.
+      force: overwrite existing files.
+    """
     from sirtjax import io
 
     if files.probability is not None and structure in found.probabilities:

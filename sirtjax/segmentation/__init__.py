@@ -8,6 +8,8 @@ from sirtjax.segmentation._atlas_folder import list_atlases as list_atlases
 from sirtjax.segmentation._atlas_folder import read_atlas as read_atlas
 from sirtjax.segmentation._atlas_task import segment_liver_by_atlas as segment_liver_by_atlas
 from sirtjax.segmentation._body import segment_body as segment_body
+from sirtjax.segmentation._diagnostic_liver import DiagnosticSegmentation as DiagnosticSegmentation
+from sirtjax.segmentation._diagnostic_liver import segment_liver_by_diagnostic as segment_liver_by_diagnostic
 from sirtjax.segmentation._fixed_model import around_organ as around_organ
 from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
 from sirtjax.segmentation._fuse import Staple as Staple
@@ -23,9 +25,12 @@ from sirtjax.segmentation._import_monai import import_monai as import_monai
 from sirtjax.segmentation._import_nnunet import import_nnunet as import_nnunet
 from sirtjax.segmentation._input import check_image as check_image
 from sirtjax.segmentation._input import image_modality as image_modality
+from sirtjax.segmentation._liver_agreement import LiverAgreement as LiverAgreement
+from sirtjax.segmentation._liver_agreement import liver_agreement as liver_agreement
 from sirtjax.segmentation._liver_for_lesions import LIVER_MODEL as LIVER_MODEL
 from sirtjax.segmentation._liver_for_lesions import LesionLiver as LesionLiver
 from sirtjax.segmentation._liver_for_lesions import liver_for_lesions as liver_for_lesions
+from sirtjax.segmentation._liver_for_lesions import read_liver as read_liver
 from sirtjax.segmentation._lungs import segment_lungs as segment_lungs
 from sirtjax.segmentation._model import Model as Model
 from sirtjax.segmentation._model import ModelSpec as ModelSpec
@@ -41,6 +46,7 @@ from sirtjax.segmentation._model_library import models_folder as models_folder
 from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
 from sirtjax.segmentation._output_files import SegmentationFiles as SegmentationFiles
+from sirtjax.segmentation._output_files import check_writable as check_writable
 from sirtjax.segmentation._output_files import segmentation_files as segmentation_files
 from sirtjax.segmentation._quality_calibration import EvidenceWeight as EvidenceWeight
 from sirtjax.segmentation._quality_calibration import QualityCalibration as QualityCalibration
@@ -86,10 +92,12 @@ __all__ = [
     "AtlasFiles",
     "AtlasOutcome",
     "AtlasSegmentation",
+    "DiagnosticSegmentation",
     "EvidenceWeight",
     "Flag",
     "LesionLiver",
     "LesionUptake",
+    "LiverAgreement",
     "LiverReference",
     "LiverShapes",
     "Model",
@@ -109,6 +117,7 @@ __all__ = [
     "around_organ",
     "centred_distance_mm",
     "check_image",
+    "check_writable",
     "dilated_mask",
     "estimate_quality",
     "find_model",
@@ -123,6 +132,7 @@ __all__ = [
     "list_atlases",
     "list_models",
     "list_uptake_rules",
+    "liver_agreement",
     "liver_for_lesions",
     "liver_reference",
     "liver_shapes",
@@ -135,6 +145,7 @@ __all__ = [
     "pairwise_dsc",
     "predict_nnunet",
     "read_atlas",
+    "read_liver",
     "read_model",
     "resample_to_image",
     "save_liver_shapes",
@@ -143,6 +154,7 @@ __all__ = [
     "segment",
     "segment_body",
     "segment_liver_by_atlas",
+    "segment_liver_by_diagnostic",
     "segment_lungs",
     "segment_uptake",
     "segmentation_files",

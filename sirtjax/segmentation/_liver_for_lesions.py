@@ -68,7 +68,7 @@ def liver_for_lesions(
     from sirtjax.preprocess import FixedPreprocessing
 
     if path is not None:
-        return LesionLiver(labels=_given(path, name, read))
+        return LesionLiver(labels=read_liver(path, name, read))
     if name is not None:
         raise ConfigError("--liver-name selects one of the masks of --liver; add --liver or omit it")
     how = model.spec.preprocessing
@@ -82,8 +82,17 @@ def liver_for_lesions(
     return LesionLiver(labels=found.labels, method=found.method, flags=tuple(found.flags))
 
 
-def _given(path: Path, name: str | None, read: Image) -> LabelMap:
-    """The liver in a file, with what it encloses and lesions drawn in it."""
+def read_liver(path: Path, name: str | None, read: Image) -> LabelMap:
+    """Returns the liver in a file of masks, with what it encloses and lesions drawn in it.
+
+    Args:
+      path: mask file of the image.
+      name: name of the mask in the file. Default: the only one, or the one called liver.
+      read: image on which the masks were drawn.
+
+    Raises:
+      ConfigError: the file has no mask of this name, or several masks of which none is called liver.
+    """
     from sirtjax import formats, ops
     from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
