@@ -56,17 +56,17 @@ BUDGET_SAMPLES, BATCH, PROBES = 64, 2, 4
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
-def patient(number: int) -> dict[str, Any]:
-    """Image, signed distances and constants of a made-up patient."""
+def patient(number: int, *, shape: tuple[int, int, int] = SHAPE) -> dict[str, Any]:
+    """Image, signed distances and constants of a made-up patient, by default on the grid of the plans."""
     rng = np.random.default_rng(number)
-    axes = np.meshgrid(*(4.0 * (np.arange(n) - (n - 1) / 2) for n in SHAPE), indexing="ij")
+    axes = np.meshgrid(*(4.0 * (np.arange(n) - (n - 1) / 2) for n in shape), indexing="ij")
 
     def ball(centre: tuple[int, int, int], radius: float) -> np.ndarray:
         away = [a - c + o for a, c, o in zip(axes, centre, rng.uniform(-3, 3, 3), strict=True)]
         return np.sqrt(sum(a**2 for a in away)) - radius
 
     count = len(LESIONS[number])
-    outlines = [ball(*one) for one in LESIONS[number]] + [np.full(SHAPE, 1000.0)] * (PLACES - count)
+    outlines = [ball(*one) for one in LESIONS[number]] + [np.full(shape, 1000.0)] * (PLACES - count)
     distance = np.stack([*outlines, -axes[0], axes[0], ball((0, 0, 0), 80)]).astype(np.float32)
     regions = np.asarray(uncertainty.regions_of(distance, SPACING_MM, lesions=PLACES))
     level = np.zeros(len(regions), np.float32)
@@ -107,11 +107,11 @@ def patient(number: int) -> dict[str, Any]:
     return {"image": image, "distance_mm": distance, "shunt": np.full(2, 0.05, np.float32), "data": data}
 
 
-def sources() -> list[uncertainty.Source]:
+def sources(*, shape: tuple[int, int, int] = SHAPE) -> list[uncertainty.Source]:
     """All sources of a measurement, with made-up sizes; the lattices are those of the plans for 20 and 30 mm."""
     rows: list[tuple[str, Any, float, uncertainty.Distribution]] = [
-        ("noise", np.zeros(SHAPE), 1.0, "normal"),
-        ("uptake", np.zeros(SHAPE), 1.0, "normal"),
+        ("noise", np.zeros(shape), 1.0, "normal"),
+        ("uptake", np.zeros(shape), 1.0, "normal"),
         ("shift_mm", np.zeros(3), 1.5, "normal"),
         ("lesion_shift_mm", np.zeros((PLACES, 3)), 0.0, "normal"),
         ("boundary_mm", np.zeros((PLACES + 1, 16, 13, 15)), 1.6, "normal"),

@@ -114,15 +114,19 @@ class Model:
 
 @lru_cache(maxsize=32)
 def network_function(
-    config: NetworkConfig,
+    config: NetworkConfig, *, precision: networks.Precision = "float32"
 ) -> Callable[[Variables, Float[Array, "n i j k channels"]], Float[jax.Array, "n a b c classes"]]:
     """Returns the network as a function of variables and images.
 
-    The same object for equal configs, so that it compiles once.
+    The same object for equal configs and precisions, so that it compiles once.
+
+    Args:
+      config: the network.
+      precision: precision of `networks.apply`.
     """
 
     def run(variables: Variables, x: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n a b c classes"]:
-        return networks.apply(config, variables, x)
+        return networks.apply(config, variables, x, precision=precision)
 
     return run
 
