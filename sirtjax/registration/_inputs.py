@@ -43,7 +43,7 @@ def check_no_network(config: RegistrationConfig, *, where: str) -> None:
 
     Args:
       config: preset.
-      where: what was asked for, for the message.
+      where: name of the task for the message, such as "a batch".
 
     Raises:
       ConfigError: the preset has a network.
