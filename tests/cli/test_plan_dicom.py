@@ -205,7 +205,7 @@ def refused(run, studies, tmp_path):
 
 def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
     told = refused("the folder is not sufficient; add --protocol NAME")
-    for option in ("--lung-shunt spect or a fraction", "--registration deformable, affine, rigid"):
+    for option in ("--lung-shunt spect or a fraction", "--registration deformable, network, affine, rigid"):
         assert option in told
     assert "--lesions" not in told
     both = "--strategy upper, lower or fixed; --residual-fraction NUMBER (fraction that stays in vial and catheter"
