@@ -66,7 +66,7 @@ def test_the_method_network_has_its_own_preset_and_refuses_others():
     assert config.name == "network-refined" and config.network is not None and config.deformable.steps == 5
     only = registration_config(RegistrationTable(method="network", preset="network"), nothing)
     assert only.deformable.steps == 0
-    with pytest.raises(ConfigError, match='preset image has no network'):
+    with pytest.raises(ConfigError, match="preset image has no network"):
         registration_config(RegistrationTable(method="network", preset="image"), nothing)
 
 
