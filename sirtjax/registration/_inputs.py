@@ -95,6 +95,22 @@ def guiding_masks(
     return {name: reference[name] for name in names}, {name: floating[name] for name in names}, tuple(notes)
 
 
+def check_liver(masks: Mapping[str, LabelMap], volume: Volume, role: str) -> None:
+    """Refuses a liver that cannot guide a network; masks without a liver pass.
+
+    Args:
+      masks: masks of one image by name.
+      volume: the image.
+      role: "reference" or "floating", for the message.
+
+    Raises:
+      GeometryError: the liver is empty, too small or outside the image.
+    """
+    if LIVER_NAME in masks:
+        _check_mask(masks[LIVER_NAME], LIVER_NAME, role)
+        check_masks_on_image({LIVER_NAME: masks[LIVER_NAME]}, volume, role)
+
+
 def check_masks_on_image(masks: Mapping[str, LabelMap], volume: Volume, role: str) -> None:
     """Refuses a mask that is outside its image.
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from sirtjax.errors import ConfigError
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._inputs import check_liver
 from sirtjax.registration._network_model import load_registration_model
 from sirtjax.registration._network_start import network_displacement
 from sirtjax.registration._prepare import LIVER_NAME, Masks
@@ -133,6 +134,8 @@ def predicted_start(
     ready = make_ready(reference, floating, config=only, start=start)
     ready = with_better_start(ready, config=only, seed=seed)
     affine = AffineTransform(np.asarray(solved_host(ready, config=only, seed=seed).affine, np.float64))
+    check_liver(masks[0], reference, "reference")
+    check_liver(masks[1], floating, "floating")
     livers = [None, None] if model.spec.network.inputs == 1 else [side.get(LIVER_NAME) for side in masks]
     found = network_displacement(
         model, reference, floating, affine, reference_liver=livers[0], floating_liver=livers[1]

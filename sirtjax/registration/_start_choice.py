@@ -44,10 +44,16 @@ def with_better_start(ready: Ready, *, config: RegistrationConfig, seed: int) ->
     if not ready.other_starts or config.affine.model == "none":
         return ready
     only = affine_stage_of(config)
-    best, least = ready, float(solved_host(ready, config=only, seed=seed).terms[1, 0])
+    best, least = ready, _disagreement(solved_host(ready, config=only, seed=seed))
     for start in ready.other_starts:
         other = replace(ready.from_start(start, config=config), notes=(*ready.notes, OTHER_START))
-        solution = solved_host(other, config=only, seed=seed)
-        if float(solution.overlap) >= LEAST_OVERLAP and float(solution.terms[1, 0]) < least:
-            best, least = other, float(solution.terms[1, 0])
+        value = _disagreement(solved_host(other, config=only, seed=seed))
+        if value < least:
+            best, least = other, value
     return best
+
+
+def _disagreement(solution: Solution) -> float:
+    """The image term after the affine stage; infinite if it is not finite or the images hardly overlap."""
+    value = float(solution.terms[1, 0])
+    return value if np.isfinite(value) and float(solution.overlap) >= LEAST_OVERLAP else np.inf

@@ -68,6 +68,6 @@ def test_gradients_are_those_of_differences():
         moved = images[1] + amount * jnp.asarray(smooth_edge(-9.0))
         return jnp.sum(weight * networks.demons_forces(images[0], moved, SPACING_MM))
 
-    slope = float(jax.grad(value)(0.3))
+    derivative = float(jax.grad(value)(0.3))
     step = 1e-3
-    assert slope == pytest.approx(float((value(0.3 + step) - value(0.3 - step)) / (2 * step)), rel=0.03)
+    assert derivative == pytest.approx(float((value(0.3 + step) - value(0.3 - step)) / (2 * step)), rel=0.03)

@@ -8,8 +8,9 @@ import pytest
 import small_patient as small
 
 from sirtjax import networks, registration, synthesis
-from sirtjax.errors import ConfigError, ModelError
+from sirtjax.errors import ConfigError, GeometryError, ModelError
 from sirtjax.registration import RegistrationModel, RegistrationModelSpec
+from sirtjax.registration._inputs import check_liver
 from sirtjax.spatial import AffineTransform, DisplacementField, rigid_matrix, transform_points
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -71,7 +72,7 @@ def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
 
     monkeypatch.setattr(_network_start, "last_displacement", note)
     masks = case.reference_masks["liver"], case.floating_masks["liver"]
-    start = case.start if isinstance(getattr(case, "start", None), AffineTransform) else AffineTransform(np.eye(4))
+    start = AffineTransform(np.eye(4))
     registration.network_displacement(
         model_that_adds(SHIFT_MM), case.reference, case.floating, start,
         reference_liver=masks[0], floating_liver=masks[1],
@@ -147,3 +148,19 @@ def test_without_steps_the_registration_is_the_prediction(case, tmp_path):
             np.zeros((4, 4, 4, 3), np.float32), Geometry.from_axes((4, 4, 4), spacing_mm=(9.0,) * 3)
         )
         registration.register(case.reference, case.floating, config=config, start=start)
+
+
+def test_a_liver_that_cannot_guide_is_refused(case):
+    """A mask of another image would place the network's grid where neither image shows anything."""
+    liver = case.reference_masks["liver"]
+    moved = np.eye(4)
+    moved[0, 3] = 2000.0
+    far = LabelMap(
+        liver.array, Geometry.from_affine(liver.geometry.shape, moved @ liver.geometry.affine), names=liver.names
+    )
+    empty = LabelMap(np.zeros_like(liver.array), liver.geometry, names=liver.names)
+    for wrong, told in ((far, "lies outside the reference image"), (empty, "of the reference image is empty")):
+        with pytest.raises(GeometryError, match=told):
+            check_liver({"liver": wrong}, case.reference, "reference")
+    check_liver({"liver": liver}, case.reference, "reference")
+    check_liver({}, case.reference, "reference")
