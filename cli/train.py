@@ -14,6 +14,18 @@ from sirtjax.errors import ConfigError, OutputError
 REPORT = "report.html"
 SAMPLES = 8
 
+ConfigName = Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")]
+RunFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
+MaxTime = Annotated[float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")]
+Override = Annotated[list[str] | None, typer.Option("--set", help="Override a value, e.g. seed=2; repeatable.")]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Address of the first process, to share the work with other processes."),
+]
+Processes = Annotated[int | None, typer.Option(min=1, help="Number of processes.")]
+Process = Annotated[int | None, typer.Option(min=0, help="Index of this process, from 0.")]
+
 app = typer.Typer(no_args_is_help=True, help="Train segmentation and registration networks and export models.")
 
 
@@ -24,21 +36,14 @@ def _networks() -> None:
 
 @app.command()
 def segmentation(
-    config: Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")],
-    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    max_time_s: Annotated[
-        float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")
-    ] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value, e.g. trainer.epochs=10; repeatable.")
-    ] = None,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Address of the first process, to share the work with other processes."),
-    ] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Number of processes.")] = None,
-    process: Annotated[int | None, typer.Option(min=0, help="Index of this process, from 0.")] = None,
+    config: ConfigName,
+    run: RunFolder,
+    resume: Resume = False,
+    max_time_s: MaxTime = None,
+    override: Override = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network from a recipe or a TOML file.
@@ -64,21 +69,14 @@ def segmentation(
 
 @app.command()
 def registration(
-    config: Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")],
-    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    max_time_s: Annotated[
-        float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")
-    ] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value, e.g. course.rounds=2; repeatable.")
-    ] = None,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Address of the first process, to share the work with other processes."),
-    ] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Number of processes.")] = None,
-    process: Annotated[int | None, typer.Option(min=0, help="Index of this process, from 0.")] = None,
+    config: ConfigName,
+    run: RunFolder,
+    resume: Resume = False,
+    max_time_s: MaxTime = None,
+    override: Override = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network that registers two images, from a recipe or a TOML file.
