@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from joint_cases import GRID, Case, as_labels
 
-from sirtjax import io, registration, segmentation, spatial
+from sirtjax import io, registration, registration_networks, segmentation, spatial
 from sirtjax.errors import SirtjaxError
 from sirtjax.registration import RegistrationConfig, RegistrationResult, Status
 from sirtjax.spatial import Transform
@@ -80,7 +80,7 @@ def systems(
     if regsegnet is not None:
         found["RegSegNet"] = _registering(_preset("network", f'network.model="{regsegnet}"'), masks=False)
     own = () if velocity is None else (f'network.model="{velocity}"',)
-    if velocity is not None or registration.list_registration_models():
+    if velocity is not None or registration_networks.list_registration_models():
         found["network (velocity)"] = _registering(_preset("network", *own))
         found["network-refined"] = _registering(_preset("network-refined", *own))
     found["cnn"] = _registering(_preset("cnn"), needs_masks=True)

@@ -145,7 +145,7 @@ def export(
     `sirtjax segment ... --model NAME` runs a segmentation network. Runs that are averaged must have started from the
     same weights. A registration network needs --output.
     """
-    from sirtjax import registration, segmentation, train
+    from sirtjax import registration_networks, segmentation, train
 
     try:
         text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
@@ -156,7 +156,7 @@ def export(
         if output is None or len(runs) > 1:
             raise ConfigError("a registration network is exported from one run to the folder --output; give both")
         network, about = train.model_of_joint_run(runs[0], name=name, licence=licence, last=last)
-        registration.save_registration_model(output, network, licence_text=text, storage=storage, force=force)
+        registration_networks.save_registration_model(output, network, licence_text=text, storage=storage, force=force)
         target = output
     else:
         model, about = train.model_of_runs(runs, name=name, licence=licence, last=last)

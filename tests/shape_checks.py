@@ -25,6 +25,7 @@ SUBPACKAGES = (
     "postprocess",
     "preprocess",
     "registration",
+    "registration_networks",
     "reports",
     "review",
     "segmentation",

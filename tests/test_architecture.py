@@ -35,6 +35,7 @@ TIERS = (
         "phantom",
     ),
     ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
+    ("registration_networks",),  # networks with their preprocessing
     ("inference", "registration"),
     ("segmentation", "pipeline", "optimal"),
     ("uncertainty",),  # of pipelines and registrations

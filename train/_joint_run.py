@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from sirtjax import networks
 from sirtjax.errors import ConfigError
-from sirtjax.registration import RegistrationModel, RegistrationModelSpec
+from sirtjax.registration_networks import RegistrationModel, RegistrationModelSpec
 from sirtjax.train._devices import sample_mesh
 from sirtjax.train._joint_loop import JointOutcome, check_batch, train_joint
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables

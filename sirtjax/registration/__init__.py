@@ -31,12 +31,6 @@ from sirtjax.registration._mask_files import MaskFile as MaskFile
 from sirtjax.registration._mask_files import guidance_masks as guidance_masks
 from sirtjax.registration._mask_files import parse_label_names as parse_label_names
 from sirtjax.registration._mask_files import read_mask_files as read_mask_files
-from sirtjax.registration._network_model import RegistrationModel as RegistrationModel
-from sirtjax.registration._network_model import RegistrationModelSpec as RegistrationModelSpec
-from sirtjax.registration._network_model import list_registration_models as list_registration_models
-from sirtjax.registration._network_model import load_registration_model as load_registration_model
-from sirtjax.registration._network_model import save_registration_model as save_registration_model
-from sirtjax.registration._network_start import network_displacement as network_displacement
 from sirtjax.registration._pair import ImagePair as ImagePair
 from sirtjax.registration._pair import Weights as Weights
 from sirtjax.registration._paired_files import ImageFiles as ImageFiles
@@ -71,8 +65,6 @@ __all__ = [
     "PosteriorMethod",
     "RegistrationConfig",
     "RegistrationInput",
-    "RegistrationModel",
-    "RegistrationModelSpec",
     "RegistrationPosterior",
     "RegistrationResult",
     "Solution",
@@ -93,11 +85,8 @@ __all__ = [
     "implicit_displacement",
     "implicit_minimum",
     "list_presets",
-    "list_registration_models",
     "load_preset",
-    "load_registration_model",
     "match_landmarks",
-    "network_displacement",
     "parse_label_names",
     "patient_mesh",
     "prepare_pair",
@@ -111,7 +100,6 @@ __all__ = [
     "register",
     "register_batch",
     "registration_posterior",
-    "save_registration_model",
     "solve",
     "solve_batch",
     "solve_implicit",

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 from sirtjax.errors import ConfigError
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_liver
-from sirtjax.registration._network_model import load_registration_model
-from sirtjax.registration._network_start import network_displacement
 from sirtjax.registration._prepare import LIVER_NAME, Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult, Status
@@ -129,6 +127,9 @@ def predicted_start(
       ModelError: the network cannot be loaded.
       GeometryError, ConfigError: as `register`.
     """
+    # Most registrations need no network, and so not the second that flax takes to load.
+    from sirtjax.registration_networks import load_registration_model, network_displacement
+
     model = load_registration_model("" if config.network is None else config.network.model)
     only = affine_stage_of(config)
     ready = make_ready(reference, floating, config=only, start=start)

@@ -79,9 +79,9 @@ def test_a_training_from_files_to_a_model(call, tmp_path):
     assert wrong.code == 2 and "is exported from one run to the folder --output; give both" in wrong.err
     done = call("export", run, "--name", "toy", "-o", tmp_path / "model", "--licence", "CC0-1.0", "--last")
     assert done.code == 0 and "toy: step 3; written to" in done.err
-    from sirtjax import registration, train
+    from sirtjax import registration_networks, train
 
-    model = registration.load_registration_model(tmp_path / "model")
+    model = registration_networks.load_registration_model(tmp_path / "model")
     assert model.spec.name == "toy" and model.spec.shape == (24, 20, 16) and model.spec.licence == "CC0-1.0"
     state = train.joint_run_progress(run).state
     np.testing.assert_array_equal(

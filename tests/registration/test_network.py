@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax import networks, registration, synthesis
+from sirtjax import networks, registration, registration_networks, synthesis
 from sirtjax.errors import ConfigError, GeometryError, ModelError
-from sirtjax.registration import RegistrationModel, RegistrationModelSpec
 from sirtjax.registration._inputs import check_liver
+from sirtjax.registration_networks import RegistrationModel, RegistrationModelSpec
 from sirtjax.spatial import AffineTransform, DisplacementField, rigid_matrix, transform_points
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -51,7 +51,9 @@ def test_the_prediction_follows_the_affine_map(case, cascades):
     model = model_that_adds(SHIFT_MM, cascades=cascades)
     liver = case.reference_masks["liver"]
     start = start_of()
-    found = registration.network_displacement(model, case.reference, case.floating, start, reference_liver=liver)
+    found = registration_networks.network_displacement(
+        model, case.reference, case.floating, start, reference_liver=liver
+    )
     middle = liver.geometry.to_world(np.argwhere(liver.mask("liver")).mean(axis=0))
     points = middle + np.random.default_rng(0).uniform(-40, 40, (50, 3))
     expected = transform_points(start, points + SHIFT_MM)
@@ -62,7 +64,7 @@ def test_the_prediction_follows_the_affine_map(case, cascades):
 
 def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
     """What it receives: the scaled image next to the liver mask, both grids centred on the liver."""
-    from sirtjax.registration import _network_start
+    from sirtjax.registration_networks import _displacement
 
     seen = {}
 
@@ -70,10 +72,10 @@ def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
         seen.update(reference=reference, floating=floating, start=start_mm)
         return np.zeros((*reference.shape[:3], 3), np.float32)
 
-    monkeypatch.setattr(_network_start, "last_displacement", note)
+    monkeypatch.setattr(_displacement, "last_displacement", note)
     masks = case.reference_masks["liver"], case.floating_masks["liver"]
     start = AffineTransform(np.eye(4))
-    registration.network_displacement(
+    registration_networks.network_displacement(
         model_that_adds(SHIFT_MM), case.reference, case.floating, start,
         reference_liver=masks[0], floating_liver=masks[1],
     )  # fmt: skip
@@ -85,14 +87,14 @@ def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
     centre = np.argwhere(seen["reference"][..., 1] > 0).mean(axis=0)
     np.testing.assert_allclose(centre, 15.5, atol=0.3)
     np.testing.assert_allclose(seen["start"], 0.0, atol=1e-5)
-    registration.network_displacement(model_that_adds(SHIFT_MM), case.reference, case.floating, start)
+    registration_networks.network_displacement(model_that_adds(SHIFT_MM), case.reference, case.floating, start)
     assert not seen["reference"][..., 1].any() and not seen["floating"][..., 1].any()
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path):
     model = model_that_adds(SHIFT_MM)
-    registration.save_registration_model(tmp_path / "m", model)
-    again = registration.load_registration_model(tmp_path / "m")
+    registration_networks.save_registration_model(tmp_path / "m", model)
+    again = registration_networks.load_registration_model(tmp_path / "m")
     assert again.spec == model.spec
     for one, other in zip(jax.tree.leaves(model.variables), jax.tree.leaves(again.variables), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -100,29 +102,29 @@ def test_a_model_is_read_as_it_was_written(tmp_path):
 
 def test_what_is_not_a_registration_network_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no registration network found"):
-        registration.load_registration_model("nothing-like-it")
+        registration_networks.load_registration_model("nothing-like-it")
     from importlib import resources
 
     with pytest.raises(ModelError, match="not a registration network"):
-        registration.load_registration_model(str(resources.files("sirtjax") / "models" / "liver"))
+        registration_networks.load_registration_model(str(resources.files("sirtjax") / "models" / "liver"))
     model = model_that_adds(SHIFT_MM)
     other = model.spec.network.model_copy(
         update={"network": model.spec.network.network.model_copy(update={"features": (4, 8)})}
     )
     wrong = dataclasses.replace(model, spec=model.spec.model_copy(update={"network": other}))
-    registration.save_registration_model(tmp_path / "wrong", wrong)
+    registration_networks.save_registration_model(tmp_path / "wrong", wrong)
     with pytest.raises(ModelError, match="do not belong to its network"):
-        registration.load_registration_model(tmp_path / "wrong")
+        registration_networks.load_registration_model(tmp_path / "wrong")
 
 
 def test_images_and_masks_that_the_network_was_not_made_for_are_refused(case):
     pet = Volume(np.asarray(case.floating.array), case.floating.geometry, unit="Bq/mL")
     with pytest.raises(ConfigError, match="compares CT and MR images"):
-        registration.network_displacement(model_that_adds(SHIFT_MM), case.reference, pet, start_of())
+        registration_networks.network_displacement(model_that_adds(SHIFT_MM), case.reference, pet, start_of())
     liver = case.reference_masks["liver"]
     assert isinstance(liver, LabelMap)
     with pytest.raises(ConfigError, match="takes no masks"):
-        registration.network_displacement(
+        registration_networks.network_displacement(
             model_that_adds(SHIFT_MM, inputs=1), case.reference, case.floating, start_of(), reference_liver=liver
         )
 
@@ -130,7 +132,7 @@ def test_images_and_masks_that_the_network_was_not_made_for_are_refused(case):
 @pytest.mark.slow
 def test_without_steps_the_registration_is_the_prediction(case, tmp_path):
     """The affine stage, then the shift of the network, which the splines represent."""
-    registration.save_registration_model(tmp_path / "shift", model_that_adds(SHIFT_MM))
+    registration_networks.save_registration_model(tmp_path / "shift", model_that_adds(SHIFT_MM))
     config = small.preset(guided="none", deformable={"steps": 0}, network={"model": str(tmp_path / "shift")})
     affine_only = small.preset(guided="none", deformable={"model": "none"})
     plain = registration.register(case.reference, case.floating, config=affine_only)

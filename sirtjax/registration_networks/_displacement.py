@@ -15,7 +15,7 @@ from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
 from sirtjax.networks import CascadeConfig, Variables
 from sirtjax.preprocess import intensity_window, to_grid, to_range
-from sirtjax.registration._network_model import RegistrationModel, RegistrationModelSpec
+from sirtjax.registration_networks._model import RegistrationModel, RegistrationModelSpec
 from sirtjax.spatial import AffineTransform, DisplacementField
 from sirtjax.volume import Geometry, LabelMap, Volume
 

@@ -75,6 +75,15 @@ def save_registration_model(
     Raises:
       ModelError: the weights contain values other than finite numbers.
       OutputError: the folder exists and `force` is not given, or cannot be written.
+
+    Examples:
+      >>> from tempfile import TemporaryDirectory
+      >>> from sirtjax import registration_networks
+      >>> model = registration_networks.load_registration_model("velocity")
+      >>> with TemporaryDirectory() as folder:
+      ...     registration_networks.save_registration_model(f"{folder}/mine", model)
+      ...     registration_networks.load_registration_model(f"{folder}/mine").spec.name
+      'velocity'
     """
     table = {"registration": model.spec.model_dump(mode="json")}
     save_checkpoint(path, model.variables, table, licence=licence_text, storage=storage, force=force)
@@ -90,9 +99,10 @@ def load_registration_model(name_or_path: Path | str) -> RegistrationModel:
       ModelError: there is no such model, it is damaged, or it is not a registration network.
 
     Examples:
-      >>> from sirtjax import registration
-      >>> registration.list_registration_models()
-      ('velocity',)
+      >>> from sirtjax import registration_networks
+      >>> model = registration_networks.load_registration_model("velocity")
+      >>> model.spec.preprocessing.spacing_mm, model.spec.shape
+      ((5.0, 5.0, 5.0), (80, 64, 64))
     """
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in list_registration_models():
@@ -106,7 +116,13 @@ def load_registration_model(name_or_path: Path | str) -> RegistrationModel:
 
 
 def list_registration_models() -> tuple[str, ...]:
-    """Returns the names of the registration networks that came with the package."""
+    """Returns the names of the registration networks that came with the package.
+
+    Examples:
+      >>> from sirtjax import registration_networks
+      >>> registration_networks.list_registration_models()
+      ('velocity',)
+    """
     folder = _bundled()
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
 
