@@ -21,6 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from sirtjax.synthesis import (
+    FIRST_NEIGHBOUR,
+    NEIGHBOURS,
     build_shape_bank,
     load_preset,
     load_shape_bank,
@@ -68,21 +70,21 @@ def main() -> None:
         "first_s": round(compiled_s, 1),
         "wall_s": round(float(np.median(wall_s)), 3),
         "cpu_s": round(float(np.median(cpu_s)), 3),
-        "liver_ml": [round(float((labels > 0).sum() * voxel_ml)) for _, labels in samples],
+        "liver_ml": [round(float(np.isin(labels, (1, 2)).sum() * voxel_ml)) for _, labels in samples],
         "lesion_ml": [round(float((labels == 2).sum() * voxel_ml)) for _, labels in samples],
     }
     print(json.dumps(report))
 
 
 def page(samples: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """Three planes of each sample through the middle of its liver, with the liver's and the lesions' outlines."""
+    """Three planes through the middle of each sample's liver: outlines of liver, lesions and masses next to it."""
     columns = 4
     rows = -(-len(samples) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 2.1 * rows), squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
     for axis, (image, labels) in zip(axes.ravel(), samples, strict=False):
-        liver = labels > 0
+        liver = (labels == 1) | (labels == 2)
         middle = [int(np.mean(index)) for index in np.nonzero(liver)] if liver.any() else [n // 2 for n in image.shape]
         i, j, k = middle
         planes = [(a[:, :, k].T, a[:, j, ::-1].T, a[i, :, ::-1].T) for a in (image, labels)]
@@ -92,9 +94,11 @@ def page(samples: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:
             for part in planes
         ]
         axis.imshow(views[0], cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-        for value, colour in ((0.5, "tab:red"), (1.5, "gold")):
-            if (views[1] > value).any():
-                axis.contour(views[1] > value, levels=[0.5], colors=colour, linewidths=0.7)
+        mass = FIRST_NEIGHBOUR + NEIGHBOURS.index("mass")
+        for values, colour in (((1, 2), "tab:red"), ((2,), "gold"), ((mass,), "tab:cyan")):
+            inside = np.isin(views[1], values)
+            if inside.any():
+                axis.contour(inside, levels=[0.5], colors=colour, linewidths=0.7)
     figure.tight_layout(pad=0.2)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=75, facecolor="black")

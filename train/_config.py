@@ -10,6 +10,7 @@ from sirtjax.config import Table
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class LossTerm(Table):
@@ -20,6 +21,7 @@ class LossTerm(Table):
       weight: factor.
       gamma: parameter of the focal loss.
       background, whole_batch, smooth: parameters of soft Dice.
+      class_weights: weight of each class, background first. Default: equal.
     """
 
     kind: Literal["soft-dice", "focal", "cross-entropy"]
@@ -28,6 +30,7 @@ class LossTerm(Table):
     background: bool = False
     whole_batch: bool = False
     smooth: Positive = 1.0
+    class_weights: Annotated[tuple[NotNegative, ...], Field(min_length=1)] | None = None
 
 
 class LossConfig(Table):

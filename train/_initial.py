@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
 from sirtjax import networks, segmentation
 from sirtjax.errors import ModelError
+from sirtjax.networks import NetworkConfig
 from sirtjax.train._loop import BEST
 from sirtjax.train._run_folder import best_variables, run_config
 from sirtjax.train._state import Variables
@@ -14,6 +17,8 @@ from sirtjax.train._training_file import TrainingConfig
 
 def initial_variables(config: TrainingConfig) -> Variables:
     """Returns the initial weights of a training, on the host: sampled from its seed, or loaded.
+
+    Weights of the same network with fewer classes can be loaded: further classes begin as parts of the background.
 
     Raises:
       ModelError: the weights that `config.weights` names do not exist or are those of another network.
@@ -30,9 +35,31 @@ def initial_variables(config: TrainingConfig) -> Variables:
         if len(model.folds) > 1:
             raise ModelError(f"{config.weights}: is an ensemble of {len(model.folds)} networks; begin with one of them")
         network, (found,) = model.spec.network, model.folds
+    variables: Variables = jax.tree.map(jax.device_get, found)
+    more = config.network.classes - network.classes
+    if more > 0 and network.model_copy(update={"classes": config.network.classes}) == config.network:
+        return _with_more_classes(variables, network, more)
     if networks.abstract_variables(network) != networks.abstract_variables(config.network):
         raise ModelError(
             f"{config.weights}: holds the weights of another network; give the network table it was made with"
         )
-    variables: Variables = jax.tree.map(jax.device_get, found)
     return variables
+
+
+def _with_more_classes(variables: Variables, network: NetworkConfig, more: int) -> Variables:
+    """Returns weights with further classes, which begin as equal parts of the background.
+
+    The probabilities of the other classes remain those of the given weights.
+    """
+    old = networks.abstract_variables(network)
+    new = networks.abstract_variables(network.model_copy(update={"classes": network.classes + more}))
+
+    def widened(path: Any, value: Any, before: Any, after: Any) -> Any:
+        if before.shape == after.shape:
+            return value
+        background = np.asarray(value)[..., :1]
+        if path[-1].key == "b":
+            background = background - np.float32(np.log(1 + more))
+        return np.concatenate([background, np.asarray(value)[..., 1:], *[background] * more], axis=-1)
+
+    return jax.tree_util.tree_map_with_path(widened, variables, old, new)

@@ -67,6 +67,7 @@ def pooled(array: Real[Array, "n i j k channels"], shape: Sequence[int]) -> Floa
 
 
 def _value(term: LossTerm, logits: Array, onehot: Array, regions: bool) -> Array:
+    weights = None if term.class_weights is None else jnp.asarray(term.class_weights)
     match term.kind:
         case "soft-dice":
             return losses.soft_dice_loss(
@@ -76,8 +77,9 @@ def _value(term: LossTerm, logits: Array, onehot: Array, regions: bool) -> Array
                 regions=regions,
                 whole_batch=term.whole_batch,
                 smooth=term.smooth,
+                class_weights=weights,
             )
         case "focal":
-            return losses.focal_loss(logits, onehot, gamma=term.gamma, regions=regions)
+            return losses.focal_loss(logits, onehot, gamma=term.gamma, regions=regions, class_weights=weights)
         case "cross-entropy":
-            return losses.cross_entropy_loss(logits, onehot, regions=regions)
+            return losses.cross_entropy_loss(logits, onehot, regions=regions, class_weights=weights)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Real
 
-from sirtjax.losses._channels import check_channels, overlapping, probabilities
+from sirtjax.losses._channels import check_channels, mean_weights, overlapping, probabilities
 from sirtjax.typing import Array
 
 
@@ -16,6 +16,7 @@ def soft_dice_loss(
     regions: bool = False,
     whole_batch: bool = False,
     smooth: float = 1.0,
+    class_weights: Real[Array, " classes"] | None = None,
 ) -> Float[jax.Array, ""]:
     """Computes one minus the soft Dice of probabilities and labels, mean over classes and samples.
 
@@ -29,12 +30,14 @@ def soft_dice_loss(
         of them is background.
       whole_batch: take the sums over all samples together, which is more stable if a class is missing in some.
       smooth: smoothing term in voxels; use a value far below the size of a structure.
+      class_weights: weight of each class in the mean, background first; that of an omitted background has no effect.
+        Default: equal.
 
     Returns:
       Scalar from 0 to 1.
 
     Raises:
-      ValueError: shapes that differ or have no sample, voxel and class axis.
+      ValueError: shapes that differ or have no sample, voxel and class axis, or not one weight a class.
 
     Reference:
       Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums instead of sums of squares.
@@ -51,12 +54,14 @@ def soft_dice_loss(
     """
     check_channels("soft_dice_loss", logits, onehot)
     predicted = probabilities(logits, regions=regions)
+    weights = mean_weights(class_weights, logits.shape[-1])
     if not background and not overlapping(logits, regions):
-        predicted, onehot = predicted[..., 1:], onehot[..., 1:]
+        predicted, onehot, weights = predicted[..., 1:], onehot[..., 1:], weights[1:]
     axes = tuple(range(0 if whole_batch else 1, predicted.ndim - 1))
     common = jnp.sum(predicted * onehot, axis=axes)
     total = jnp.sum(predicted, axis=axes) + jnp.sum(onehot, axis=axes)
-    return 1 - jnp.mean((2 * common + smooth) / (total + smooth))
+    overlap = jnp.mean(jnp.reshape((2 * common + smooth) / (total + smooth), (-1, weights.shape[0])), axis=0)
+    return 1 - jnp.sum(weights * overlap) / jnp.sum(weights)
 
 
 def probability_dice_loss(

@@ -2,6 +2,7 @@
 
 from sirtjax.synthesis._config import InsideLiver as InsideLiver
 from sirtjax.synthesis._config import SynthesisConfig as SynthesisConfig
+from sirtjax.synthesis._config import UnusualAnatomy as UnusualAnatomy
 from sirtjax.synthesis._config import config_from_dict as config_from_dict
 from sirtjax.synthesis._config import list_presets as list_presets
 from sirtjax.synthesis._config import load_preset as load_preset
@@ -10,6 +11,8 @@ from sirtjax.synthesis._intensity import MR_LIMIT as MR_LIMIT
 from sirtjax.synthesis._intensity import MR_PERCENTILE as MR_PERCENTILE
 from sirtjax.synthesis._intensity import preprocessing_for as preprocessing_for
 from sirtjax.synthesis._intensity import scale_sample as scale_sample
+from sirtjax.synthesis._neighbours import FIRST_NEIGHBOUR as FIRST_NEIGHBOUR
+from sirtjax.synthesis._neighbours import NEIGHBOURS as NEIGHBOURS
 from sirtjax.synthesis._outline import drawn_liver as drawn_liver
 from sirtjax.synthesis._pair import Pair as Pair
 from sirtjax.synthesis._pair import random_pair as random_pair
@@ -28,8 +31,10 @@ from sirtjax.synthesis._shape_bank import split_bank as split_bank
 
 __all__ = [
     "CT_WINDOW_HU",
+    "FIRST_NEIGHBOUR",
     "MR_LIMIT",
     "MR_PERCENTILE",
+    "NEIGHBOURS",
     "VALIDATION_SHAPES",
     "InsideLiver",
     "Pair",
@@ -37,6 +42,7 @@ __all__ = [
     "PoseConfig",
     "ShapeBank",
     "SynthesisConfig",
+    "UnusualAnatomy",
     "build_shape_bank",
     "config_from_dict",
     "drawn_liver",

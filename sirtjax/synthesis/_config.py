@@ -73,6 +73,38 @@ class InsideLiver(IntervalTable):
     reach_fraction: Annotated[float, Field(gt=0, le=1)]
 
 
+class UnusualAnatomy(IntervalTable):
+    """Fractions of patients with anatomy and images that liver networks get wrong.
+
+    Attributes:
+      mass_fraction: fraction with a mass next to the liver, which does not belong to it.
+      mass_radius_mm: bounds of the log-uniform radius of masses.
+      similar_mass_fraction: fraction of masses with about the intensity of the liver.
+      bulging_fraction: fraction of livers with a tumour that bulges out of the surface.
+      bulging_radius_mm: bounds of the log-uniform radius of bulging tumours.
+      remodelled_fraction: fraction of the bank's livers with a shrunken or elongated right and a large left lobe.
+      nodular_fraction: fraction of livers with a nodular surface.
+      full_stomach_fraction: fraction with a stomach full of contents.
+      treated_fraction: fraction whose lesions contain iodised oil, on CT.
+      metal_fraction: fraction of CTs with a clip, stent or coil and its streaks.
+      small_field_fraction: fraction with the small field of view of SPECT/CT or cone-beam CT, off-centre.
+      mirrored_fraction: fraction with the liver on the left.
+    """
+
+    mass_fraction: Fraction
+    mass_radius_mm: tuple[Positive, Positive]
+    similar_mass_fraction: Fraction
+    bulging_fraction: Fraction
+    bulging_radius_mm: tuple[Positive, Positive]
+    remodelled_fraction: Fraction
+    nodular_fraction: Fraction
+    full_stomach_fraction: Fraction
+    treated_fraction: Fraction
+    metal_fraction: Fraction
+    small_field_fraction: Fraction
+    mirrored_fraction: Fraction
+
+
 class SynthesisConfig(IntervalTable):
     """A preset of random training samples; see `random_sample` for the sampled values.
 
@@ -97,6 +129,8 @@ class SynthesisConfig(IntervalTable):
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
       mottle: mottle of all tissues, relative to the usual mottle.
       inside: show only the liver; None shows the patient.
+      unusual: unusual anatomy; None for none.
+      neighbours: whether the labels also name the structures around the liver (`NEIGHBOURS`).
     """
 
     schema_version: Annotated[Literal[2], Field(alias="schema")]
@@ -118,6 +152,8 @@ class SynthesisConfig(IntervalTable):
     noise_hu: tuple[NotNegative, NotNegative]
     mottle: NotNegative = 1.0
     inside: InsideLiver | None = None
+    unusual: UnusualAnatomy | None = None
+    neighbours: bool = False
 
 
 def list_presets() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from sirtjax.synthesis._body import Body
+from sirtjax.synthesis._body import Body, shape_points_mm
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM
 
@@ -40,7 +40,9 @@ def real_liver_mm(body: Body, points_mm: Float[jax.Array, " 3 *points"]) -> Floa
 
     It is linear between voxels and capped at 32 mm.
     """
-    at = [(points_mm[a] - body.place_mm[a] - BANK_ORIGIN_MM[a]) / BANK_SPACING_MM for a in range(3)]
+    x, z = shape_points_mm(body, points_mm[0], points_mm[2])
+    inside = (x, points_mm[1] - body.place_mm[1], z)
+    at = [(value - origin) / BANK_SPACING_MM for value, origin in zip(inside, BANK_ORIGIN_MM, strict=True)]
     at = [jnp.clip(value, 0.0, size - 1.001) for value, size in zip(at, BANK_SHAPE, strict=True)]
     low = [jnp.floor(value).astype(jnp.int32) for value in at]
     t = [value - index for value, index in zip(at, low, strict=True)]

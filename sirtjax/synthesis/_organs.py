@@ -21,7 +21,7 @@ from sirtjax.phantom import (
     torso,
     tube_distance,
 )
-from sirtjax.synthesis._body import Body
+from sirtjax.synthesis._body import Body, shape_points_mm
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM
 from sirtjax.typing import Scalar
 
@@ -223,7 +223,8 @@ def _liver_top(
     body: Body, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"]
 ) -> tuple[Float[jax.Array, " n"], Float[jax.Array, " n"]]:
     shape = body.shape
-    i = (x - body.place_mm[0] - BANK_ORIGIN_MM[0]) / BANK_SPACING_MM
+    across, _ = shape_points_mm(body, x, jnp.full_like(x, 1e3))
+    i = (across - BANK_ORIGIN_MM[0]) / BANK_SPACING_MM
     j = (y - body.place_mm[1] - BANK_ORIGIN_MM[1]) / BANK_SPACING_MM
     i, j = jnp.clip(i, 0, BANK_SHAPE[0] - 1.001), jnp.clip(j, 0, BANK_SHAPE[1] - 1.001)
     low_i, low_j = jnp.floor(i).astype(jnp.int32), jnp.floor(j).astype(jnp.int32)

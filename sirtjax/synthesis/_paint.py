@@ -7,8 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
 from sirtjax.synthesis._liver import Inside
+from sirtjax.synthesis._neighbours import neighbour_labels
 from sirtjax.synthesis._organs import diaphragm_mm
 from sirtjax.synthesis._tissues import Colours, Part
+from sirtjax.synthesis._unusual import in_abdomen_mm
+from sirtjax.typing import Scalar
 
 
 class Extras(NamedTuple):
@@ -23,6 +26,9 @@ class Extras(NamedTuple):
       table_mm: (2,) position of the table's upper side and its thickness.
       arms: whether arms are next to the body, 1 or 0.
       branches: visibility of the smaller branches of the vessels, from 0 to 1.
+      stomach_mm: growth of a full stomach in every direction.
+      gap_mm: fat between the liver and masses next to it.
+      core_mm: depth at which the core of a bulging tumour begins.
     """
 
     halo_mm: Float[jax.Array, ""]
@@ -33,6 +39,9 @@ class Extras(NamedTuple):
     table_mm: Float[jax.Array, "2"]
     arms: Float[jax.Array, ""]
     branches: Float[jax.Array, ""]
+    stomach_mm: Scalar = 0.0
+    gap_mm: Scalar = 0.0
+    core_mm: Scalar = 1e3
 
 
 class Layers(NamedTuple):
@@ -48,6 +57,8 @@ class Layers(NamedTuple):
       broad: (4, i, j, k) smooth noise of about 50 mm grain.
       depth_mm: (i, j, k) position towards the back.
       extras: further structures to paint.
+      masses: (masses, i, j, k) distance to each mass next to the liver; None for none.
+      tumour: (i, j, k) distance to the tumour that bulges out of the liver; None for none.
     """
 
     organ: dict[str, Float[jax.Array, "i j k"]]
@@ -59,10 +70,12 @@ class Layers(NamedTuple):
     broad: Float[jax.Array, "4 i j k"]
     depth_mm: Float[jax.Array, "i j k"]
     extras: Extras
+    masses: Float[jax.Array, "masses i j k"] | None = None
+    tumour: Float[jax.Array, "i j k"] | None = None
 
 
 class _Canvas:
-    """Tissues painted over each other, softly over one voxel: their value, their mottle and whether it is liver."""
+    """Tissues painted over each other, softly over one voxel: their value, their mottle, and which they are."""
 
     def __init__(self, colours: Colours, blur_mm: float, like: jax.Array) -> None:
         self._colours = colours
@@ -70,6 +83,7 @@ class _Canvas:
         self.value = jnp.full(like.shape, 1.0) * colours.value[Part.AIR]
         self.rough = jnp.zeros(like.shape)
         self.liver = jnp.zeros(like.shape)
+        self.part = jnp.full(like.shape, int(Part.AIR), jnp.int32)
 
     def occupancy(self, distance_mm: jax.Array) -> jax.Array:
         return jnp.clip(0.5 - distance_mm / self._blur_mm, 0.0, 1.0)
@@ -78,6 +92,7 @@ class _Canvas:
         share = self.occupancy(distance_mm)
         self.value = self.value + share * (self._colours.value[part] - self.value)
         self.rough = self.rough + share * (self._colours.rough[part] - self.rough)
+        self.part = jnp.where(share > 0.5, int(part), self.part)
         self.liver = self.liver * (1.0 - share) if part != Part.LIVER else self.liver + share * (1.0 - self.liver)
 
     def tint(self, share: jax.Array, value: jax.Array) -> None:
@@ -86,16 +101,17 @@ class _Canvas:
 
 
 def paint(
-    layers: Layers, colours: Colours, *, blur_mm: float
+    layers: Layers, colours: Colours, *, blur_mm: float, neighbours: bool = False
 ) -> tuple[Float[jax.Array, "i j k"], Float[jax.Array, "i j k"], Integer[jax.Array, "i j k"]]:
     """Returns values and mottle (i, j, k) of the image before acquisition, and its labels.
 
-    The labels are 1 liver, 2 lesion.
+    The labels are 1 liver, 2 lesion, and with `neighbours` those of `NEIGHBOURS` from 3 on.
 
     Args:
       layers: the patient on the grid.
       colours: intensities of the tissues.
       blur_mm: width over which two tissues mix, the voxel size.
+      neighbours: whether to name the structures around the liver.
     """
     canvas = _Canvas(colours, blur_mm, layers.liver)
     _paint_outside(canvas, layers)
@@ -104,7 +120,8 @@ def paint(
     _paint_neighbours(canvas, layers)
     lesion = _paint_liver(canvas, layers, colours)
     liver = canvas.liver > 0.5
-    labels = jnp.where(liver, jnp.where(lesion > 0.5, 2, 1), 0).astype(jnp.int32)
+    others = neighbour_labels(canvas.part, layers.organ) if neighbours else 0
+    labels = jnp.where(liver, jnp.where(lesion > 0.5, 2, 1), others).astype(jnp.int32)
     return canvas.value, canvas.rough, labels
 
 
@@ -173,6 +190,8 @@ def _paint_neighbours(canvas: _Canvas, layers: Layers) -> None:
     canvas.paint(organ["pancreas"] + 2.0 * noise[1], Part.PANCREAS)
     spleen = organ["spleen"] + 1.5 * broad[2]
     stomach = organ["stomach"] + 2.0 * noise[0]
+    if layers.masses is not None:
+        stomach = in_abdomen_mm(stomach - layers.extras.stomach_mm, organ)
     kidney = organ["kidney"]
     canvas.paint(stomach, Part.STOMACH_WALL)
     canvas.paint(stomach + 4.0, Part.STOMACH_CONTENT)
@@ -192,6 +211,10 @@ def _paint_neighbours(canvas: _Canvas, layers: Layers) -> None:
     canvas.paint(
         jnp.maximum(layers.liver - layers.extras.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT
     )
+    if layers.masses is not None:
+        for n in range(layers.masses.shape[0]):
+            mass = jnp.maximum(in_abdomen_mm(layers.masses[n], organ), layers.extras.gap_mm - layers.liver)
+            canvas.paint(mass, Part.MASS)
     canvas.paint(organ["gallbladder"], Part.GALLBLADDER)
     canvas.paint(organ["portal"], Part.PORTAL)
     canvas.paint(organ["artery"], Part.ARTERY)
@@ -211,5 +234,10 @@ def _paint_liver(canvas: _Canvas, layers: Layers, colours: Colours) -> Float[jax
         share = canvas.occupancy(layers.inside.lesion_mm[number]) * within
         canvas.tint(share, colours.lesion[number])
         canvas.tint(canvas.occupancy(layers.inside.core_mm[number]) * within, colours.core[number])
+        lesion = jnp.maximum(lesion, share)
+    if layers.tumour is not None:
+        share = canvas.occupancy(layers.tumour) * within
+        canvas.tint(share, colours.lesion[0])
+        canvas.tint(canvas.occupancy(layers.tumour + layers.extras.core_mm) * within, colours.core[0])
         lesion = jnp.maximum(lesion, share)
     return lesion

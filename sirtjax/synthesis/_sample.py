@@ -10,6 +10,7 @@ from sirtjax.synthesis._config import InsideLiver, SynthesisConfig
 from sirtjax.synthesis._fields import random_field
 from sirtjax.synthesis._intensity import scale_sample
 from sirtjax.synthesis._liver import real_liver_mm
+from sirtjax.synthesis._metal import with_metal
 from sirtjax.synthesis._organs import walls_and_liver
 from sirtjax.synthesis._scene import blended, draw_grains, draw_scene, half_resolution, painted
 from sirtjax.synthesis._shape_bank import ShapeBank
@@ -50,6 +51,8 @@ def random_sample(
       horizontal streaks of up to 0.9 of the noise, MR noise of 0.6 % of the mean signal for each HU of CT noise.
     - Images other than CT up to 15 % brighter or darker than their own scale gives.
     - A round field of view of 320 to 540 mm in a fifth, a rectangle of 300 to 400 by 230 to 330 mm in an eighth.
+    - With `config.unusual`, masses next to the liver, tumours that bulge out of it, remodelled and nodular livers, full
+      stomachs, lesions with iodised oil, metal with streaks, small off-centre fields, and livers on the left.
     - With `config.inside` the grid is around any position in the liver and shows only the liver, cropped by an
       outline that differs from its own.
 
@@ -60,7 +63,7 @@ def random_sample(
 
     Returns:
       The image (i, j, k) float32, scaled as `preprocessing_for` scales a real one, and its labels (i, j, k) int32:
-      0 elsewhere, 1 liver, 2 lesion in it.
+      0 elsewhere, 1 liver, 2 lesion in it, and with `config.neighbours` those of `NEIGHBOURS` from 3 on.
 
     Reference:
       Billot et al., SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without retraining,
@@ -81,7 +84,12 @@ def random_sample(
     image = acquire(keys[5], value, rough, mottle, colours.kind, config)
     _, j, k = config.shape
     image, labels, liver_mm = image[:, :j, :k], labels[:, :j, :k], liver_mm[:, :j, :k]
-    seen = field_of_view(keys[6], labels > 0, config)
+    liver = (labels == 1) | (labels == 2)
+    if config.unusual is not None:
+        metal_key, mirror_key = jax.random.split(jax.random.fold_in(key, 2))
+        metal = config.unusual.metal_fraction
+        image = with_metal(metal_key, image, liver, config, fraction=metal, ct=colours.kind == 0)
+    seen = field_of_view(keys[6], liver, config)
     if config.inside is not None:
         seen = seen & (_outline_mm(outline_key, liver_mm, config.inside, config) < config.inside.margin_mm)
         # The median of a whole liver is that of its tissue, moved by its lesions; a large one may fill this grid.
@@ -91,7 +99,11 @@ def random_sample(
         # Real foregrounds contain more or less of bright fat, so that their percentile is not quite this one.
         gain = jax.random.uniform(keys[7], minval=0.85, maxval=1.15)
         image = scale_sample(image, seen, labels == 1, config, ct=colours.kind == 0, gain=gain)
-    return image, jnp.where(seen, labels, 0)
+    labels = jnp.where(seen, labels, 0)
+    if config.unusual is None:
+        return image, labels
+    mirrored = jax.random.uniform(mirror_key) < config.unusual.mirrored_fraction
+    return jnp.where(mirrored, image[::-1], image), jnp.where(mirrored, labels[::-1], labels)
 
 
 def _place_in_liver(key: PRNGKeyArray, body: Body) -> jax.Array:
@@ -142,4 +154,10 @@ def field_of_view(
     circle = x**2 + y**2 < (160.0 + 110.0 * size[0]) ** 2
     box = (jnp.abs(x) < 150.0 + 50.0 * size[1]) & (jnp.abs(y) < 115.0 + 50.0 * size[2])
     plane = jnp.where(size[3] < 0.2, circle, jnp.where(size[3] < 0.32, box, True))
+    if config.unusual is not None:
+        # SPECT/CT and cone-beam CT show a cylinder that is rarely centred on the liver.
+        small, radius, *aside = jax.random.uniform(jax.random.fold_in(key, 1), (4,))
+        off = jnp.stack(aside) * jnp.array([100.0, 60.0]) - jnp.array([70.0, 30.0])
+        cylinder = (x - off[0]) ** 2 + (y - off[1]) ** 2 < (100.0 + 70.0 * radius) ** 2
+        plane = jnp.where(small < config.unusual.small_field_fraction, cylinder, plane)
     return plane[:, :, None] & slices[None, None, :]

@@ -15,6 +15,7 @@ from sirtjax.synthesis._liver import Contents, draw_contents, inside_liver, real
 from sirtjax.synthesis._organs import around_liver, ribs, surfaces, walls_and_liver
 from sirtjax.synthesis._paint import Extras, Layers, paint
 from sirtjax.synthesis._tissues import Colours
+from sirtjax.synthesis._unusual import Unusual, blob_mm, draw_unusual, grown_liver_mm
 
 _FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 
@@ -75,11 +76,13 @@ class Scene(NamedTuple):
       contents: resection, lesions and vessels of the liver.
       extras: structures in addition to body and liver.
       uneven: size of the fine unevenness of the liver's surface in mm.
+      unusual: masses, a bulging tumour and the like; None for none.
     """
 
     contents: Contents
     extras: Extras
     uneven: Float[jax.Array, ""]
+    unusual: Unusual | None = None
 
 
 def draw_scene(
@@ -101,7 +104,18 @@ def draw_scene(
     keys = jax.random.split(key, 3)
     few = points[:, ::2, ::2, ::2].reshape(3, -1)
     contents = draw_contents(keys[0], body, fields["liver"].reshape(-1), few, config)
-    return Scene(contents, draw_extras(keys[1], body, config), 0.8 * jax.random.uniform(keys[2]))
+    extras, uneven = draw_extras(keys[1], body, config), 0.8 * jax.random.uniform(keys[2])
+    if config.unusual is None:
+        return Scene(contents, extras, uneven)
+    flat = {name: fields[name].reshape(-1) for name in ("liver", "cavity", "above")}
+    flat["liver"] = resected_mm(contents, flat["liver"], few)
+    unusual_key, core_key = jax.random.split(jax.random.fold_in(key, 1))
+    unusual = draw_unusual(unusual_key, few, flat, config.unusual)
+    core = jax.random.uniform(core_key, minval=0.2, maxval=1.4)
+    extras = extras._replace(
+        stomach_mm=unusual.stomach_mm, gap_mm=unusual.gap_mm, core_mm=core * jnp.abs(unusual.tumour.radius_mm)
+    )
+    return Scene(contents, extras, uneven, unusual)
 
 
 def painted(
@@ -142,6 +156,11 @@ def painted(
         at, noise = here(points, 1), here(grains.fine, 1)
         liver = blended(body, real_liver_mm(body, at), organ["simulated"]) + scene.uneven * noise[3]
         liver = resected_mm(contents, liver, at)
+        masses, tumour = None, None
+        if scene.unusual is not None:
+            masses = jnp.stack([blob_mm(one, at, noise[n]) for n, one in enumerate(scene.unusual.masses)])
+            tumour = blob_mm(scene.unusual.tumour, at, noise[2])
+            liver = grown_liver_mm(scene.unusual, liver, masses, tumour, organ, noise[3])
         layers = Layers(
             organ=organ,
             rib=ribs(body, organ["muscle"], at, body.anatomy.rib_phase_mm),
@@ -152,8 +171,10 @@ def painted(
             broad=here(grains.broad, 1),
             depth_mm=at[1],
             extras=scene.extras,
+            masses=masses,
+            tumour=tumour,
         )
-        return *paint(layers, colours, blur_mm=config.spacing_mm), liver
+        return *paint(layers, colours, blur_mm=config.spacing_mm, neighbours=config.neighbours), liver
 
     done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
     value, rough, labels, liver_mm = (part.reshape(-1, *part.shape[2:]) for part in done)

@@ -49,6 +49,7 @@ class Part(IntEnum):
     HEPATIC = 31
     BLADDER = 32
     LIVER = 33
+    MASS = 34
 
 
 PARTS = len(Part)
@@ -100,6 +101,7 @@ _TYPICAL: dict[Part, tuple[float, ...]] = {
     Part.HEPATIC: (42, 60, 155, 115, 20, 210, 220, 860, 450),
     Part.BLADDER: (8, 8, 10, 60, 10, 120, 130, 140, 300),
     Part.LIVER: (56, 66, 108, 92, 14, 480, 560, 780, 950),
+    Part.MASS: (42, 75, 88, 82, 18, 320, 350, 560, 420),
 }
 _TABLE = np.array([_TYPICAL[part] for part in Part], np.float32)
 # Standard deviation of the mottle of each tissue: CT (HU) and relative.
@@ -118,6 +120,7 @@ for _part, _rough in (
     (Part.STOMACH_CONTENT, (12.0, 0.15)),
     (Part.KIDNEY_CORTEX, (9.0, 0.10)),
     (Part.PANCREAS, (12.0, 0.12)),
+    (Part.MASS, (6.0, 0.08)),
 ):
     _ROUGH[_part] = _rough
 _SIMILAR_MASK = np.isin(np.arange(PARTS), SIMILAR)
@@ -154,8 +157,18 @@ def draw_colours(key: PRNGKeyArray, config: SynthesisConfig) -> Colours:
     alike_key, amount_key = jax.random.split(keys[4])
     alike = (jax.random.uniform(alike_key, (PARTS,)) < config.similar_fraction) & jnp.asarray(_SIMILAR_MASK)
     value = jnp.where(alike, liver + step * jax.random.normal(amount_key, (PARTS,)), value)
+    if config.unusual is not None:
+        mass_key, close_key = jax.random.split(jax.random.fold_in(keys[4], 1))
+        close = jax.random.uniform(mass_key) < config.unusual.similar_mass_fraction
+        like_liver = liver + step * jax.random.normal(close_key)
+        value = value.at[Part.MASS].set(jnp.where(close, like_liver, value[Part.MASS]))
     rough = jnp.where(kind == 0, jnp.asarray(_ROUGH[:, 0]), jnp.asarray(_ROUGH[:, 1]) * jnp.abs(value) * 1.5)
     lesion, core = _lesion_values(keys[5], liver, kind, config.least_contrast)
+    if config.unusual is not None:
+        oil = jax.random.uniform(jax.random.fold_in(keys[5], 1), (LESIONS + 1,))
+        treated = (oil[0] < config.unusual.treated_fraction) & (kind == 0)
+        # Iodised oil fills some lesions densely and others not at all.
+        lesion = jnp.where(treated & (oil[1:] < 0.6), 150.0 + 900.0 * oil[1:], lesion)
     return Colours(value=value, rough=rough, lesion=lesion, core=core, kind=kind)
 
 

@@ -31,6 +31,19 @@ def test_soft_dice_by_hand():
     assert float(losses.soft_dice_loss(LOGITS, ONEHOT, regions=True, smooth=0.0)) == pytest.approx(1 - 1.5 / 2.25)
 
 
+def test_soft_dice_is_the_weighted_mean_over_classes():
+    logits, onehot = batch(classes=4)
+    each = [
+        float(losses.soft_dice_loss(logits, onehot, class_weights=np.eye(4)[number], background=True))
+        for number in range(4)
+    ]
+    assert len({round(one, 4) for one in each}) == 4
+    weighted = losses.soft_dice_loss(logits, onehot, class_weights=np.array([9.0, 1.0, 3.0, 0.0]))
+    assert float(weighted) == pytest.approx((each[1] + 3 * each[2]) / 4, rel=1e-5)
+    with pytest.raises(ValueError, match="4 numbers"):
+        losses.soft_dice_loss(logits, onehot, class_weights=np.ones(3))
+
+
 def test_cross_entropy_by_hand():
     assert float(losses.cross_entropy_loss(LOGITS, ONEHOT)) == pytest.approx(-np.log(0.75))
     weighted = losses.cross_entropy_loss(LOGITS, ONEHOT, class_weights=np.array([1.0, 3.0]))

@@ -77,3 +77,18 @@ def test_a_folder_is_meant_from_the_training_file(tmp_path, run):
     file.write_text(f'weights = "../{run.name}"\n' + recipe)
     config = train.load_training(str(file), overrides=SMALL)
     jax.tree.map(np.testing.assert_array_equal, initial_variables(config), LEARNED)
+
+
+def test_further_classes_begin_as_parts_of_the_background(run):
+    config = train.load_training("liver-neighbours-synthetic", overrides=[*SMALL, f"weights={run}"])
+    image = jax.random.normal(jax.random.key(1), (1, 16, 16, 16, 1))
+
+    def probabilities(network, variables):
+        return np.asarray(jax.nn.softmax(networks.apply(network, variables, image), axis=-1))
+
+    found = probabilities(config.network, initial_variables(config))
+    given = probabilities(CONFIG.network, LEARNED)
+    assert found.shape[-1] == 12
+    np.testing.assert_allclose(found[..., 1], given[..., 1], atol=1e-6)
+    np.testing.assert_allclose(found[..., 0] * 11, given[..., 0], atol=1e-6)
+    np.testing.assert_allclose(found[..., 2:], np.repeat(found[..., :1], 10, axis=-1), atol=1e-7)
