@@ -60,6 +60,8 @@ collect_ignore = ["reference"]
 # These files take longest. They start first, those that compile the same programs one after the other: a worker that
 # came to one of them last would leave the other one idle.
 LONGEST = (
+    "tests/workflows/test_compilations_intervals.py",
+    "tests/benchmarks/test_accelerator.py",
     "tests/synthesis/test_sample.py",
     "tests/registration/test_status.py",
     "tests/benchmarks/test_registration_status.py",

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from sirtjax.io import write_nifti
 from sirtjax.volume import Volume
+from sirtjax.workflows import _contours, _uncertainty_grid, _uncertainty_sources
 
 FWHM_MM = 10.0
 SPECT = case.grid((40, 36, 34), (4.4, 4.8, 5.3), rotation_rad=(0.06, -0.04, 0.16), flips=(-1, 1, -1))
@@ -28,6 +29,15 @@ TABLES = {
     "images": {"activity": {"path": "spect.nii", "resolution_fwhm_mm": FWHM_MM}, "ct": {"path": "ct.nii"}},
     "partial_volume": {"methods": ["rbv"]},
 }
+# The grid of the simulations with an eighth of its voxels; programs take as long to compile.
+SMALL_SHAPE, SMALL_LATTICE_MM = (30, 24, 28), 10.0
+
+
+def use_small_grid(monkeypatch):
+    """Simulate on the small grid, where a test does not look at the width of intervals."""
+    for module in (_uncertainty_grid, _contours, _uncertainty_sources):
+        monkeypatch.setattr(module, "ENGINE_SHAPE", SMALL_SHAPE)
+    monkeypatch.setattr(_uncertainty_sources, "LATTICE_MM", SMALL_LATTICE_MM)
 
 
 def write_patient(folder, lesions=case.LESIONS):

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from sirtjax import inference
 from sirtjax.inference import Ensemble
 from sirtjax.postprocess import component_volumes_ml
 from sirtjax.segmentation._fixed_model import Prepared
@@ -52,13 +53,21 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
     return Restored(
         labels=labels,
         probabilities={name: Volume(raw[value], grid, unit="1") for value, name in request.names},
-        uncertainty=Volume(answer.entropy, grid, unit="1"),
+        uncertainty=Volume(_entropy(answer, raw), grid, unit="1"),
         spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
         pieces_ml=() if liver is None else tuple(component_volumes_ml(raw[liver] > 0.5, grid.spacing_mm).tolist()),
         liver=None if liver is None else masks[liver],
         quality=quality,
         timings_s=timings_s,
     )
+
+
+def _entropy(answer: Ensemble, raw: Mapping[int, FloatArray]) -> FloatArray:
+    """Returns the entropy of what was requested: doubts between two other structures do not concern a liver."""
+    if len(raw) != 1 or answer.probabilities.shape[-1] <= 2:
+        return answer.entropy
+    (inside,) = raw.values()
+    return inference.entropy(np.stack([1 - inside, inside], axis=-1))
 
 
 def requested_probabilities(

@@ -9,11 +9,13 @@ import pytest
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
+from sirtjax.inference import Ensemble, entropy
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import ChannelNormalisation, FixedPreprocessing, IntensityScale, NnunetPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.segmentation._predictor import PREDICTORS
+from sirtjax.segmentation._restore_fixed import _entropy
 from sirtjax.volume import Geometry, LabelMap, Volume, reorient
 
 LIVER_HU, BODY_HU = 150.0, 40.0
@@ -118,6 +120,21 @@ def test_contours_are_smoother_than_the_network_s_voxels(model):
     assert 1 - smooth < 0.5 * (1 - dsc(nearest, liver))
 
 
+@pytest.mark.parametrize("place", ["inside", "at an edge", "nowhere"])
+@pytest.mark.parametrize("degrees", [0, 12])
+def test_a_map_in_steps_is_the_rounded_map(place, degrees):
+    network, image = grid((24, 20, 16), (6.0, 6.0, 6.0)), grid((50, 61, 40), (2.9, 2.2, 3.1), degrees=degrees)
+    values = np.full(network.shape, 3e-4, np.float32)  # less than half a step
+    box = {"inside": np.s_[9:14, 6:9, 5:10], "at an edge": np.s_[:4, 15:, :], "nowhere": np.s_[:0]}[place]
+    values[box] = np.random.default_rng(0).uniform(0, 1, values[box].shape)
+    likely = Volume(values, network, unit="1")
+    whole = np.asarray(segmentation.resample_to_image(likely, image).array)
+    found = segmentation.resample_to_image(likely, image, step=1 / 1024)
+    assert found.geometry == image and found.unit == "1" and found.array.dtype == np.float32
+    np.testing.assert_array_equal(found.array, np.round(whole * 1024) / 1024)
+    assert found.array.any() == (place != "nowhere")
+
+
 def test_a_second_image_of_another_size_compiles_nothing(model, compilations):
     segmentation.segment(patient(grid())[0], model)
     del compilations[:]
@@ -154,6 +171,19 @@ def test_networks_that_disagree_show_it(model):
     assert found.spread is not None
     assert np.asarray(found.spread.array).max() > 0.3
     np.testing.assert_array_equal(found.spread.geometry.affine, found.uncertainty.geometry.affine)
+
+
+def test_doubts_between_other_structures_do_not_concern_the_one_requested():
+    probabilities = np.zeros((2, 1, 1, 4), np.float32)
+    probabilities[0, 0, 0] = (0.0, 0.0, 0.5, 0.5)  # spleen or stomach, certainly no liver
+    probabilities[1, 0, 0] = (0.3, 0.5, 0.2, 0.0)
+    answer = Ensemble(
+        probabilities=probabilities, entropy=entropy(probabilities), spread=np.zeros((2, 1, 1), np.float32)
+    )
+    liver = _entropy(answer, {1: probabilities[..., 1]}).ravel()
+    np.testing.assert_allclose(liver, [0.0, np.log(2)], atol=1e-6)
+    every = _entropy(answer, {n: probabilities[..., n] for n in (1, 2, 3)}).ravel()
+    assert every[0] == pytest.approx(np.log(2)) and every[1] > np.log(2)
 
 
 def test_flips_and_devices(model):

@@ -4,12 +4,19 @@ import analytic_case as case
 import pytest
 import uncertain_case
 
-from sirtjax.workflows import _contours, _uncertainty_grid, _uncertainty_sources, load_case, plan_case
+from sirtjax.workflows import load_case, plan_case
 
-SOURCES = uncertain_case.SOURCES | {
+
+def _without_size(row):
+    return {**row, "size_mm" if "size_mm" in row else "size": 0.0}
+
+
+# The others have the size 0: the budget runs the same program again for each source with a size.
+SIZED = ("counts", "registration", "contours")
+SOURCES = {
+    **{name: row if name in SIZED else _without_size(row) for name, row in uncertain_case.SOURCES.items()},
     "samples": 64,
     "budget": "sobol",
-    "kernel": {"size": 0.02, **uncertain_case.STATED},
     "uptake": {"size": 0.15, "correlation_fwhm_mm": 15.0, **uncertain_case.STATED},
 }
 TABLES = {
@@ -28,8 +35,6 @@ SECOND = (
 )
 SECOND_SPECT = case.grid((31, 36, 27), (5.1, 4.6, 5.9), rotation_rad=(0.1, 0.05, -0.2), flips=(1, -1, 1))
 SECOND_CT = case.grid((57, 49, 61), (2.6, 3.1, 2.2), rotation_rad=(0, 0.04, 0.09), flips=(-1, 1, 1))
-# The grid of the simulations with an eighth of its voxels, which takes as long to compile.
-SHAPE, LATTICE_MM = (30, 24, 28), 10.0
 
 
 def planned(folder, lesions):
@@ -39,9 +44,7 @@ def planned(folder, lesions):
 @pytest.mark.slow
 def test_a_second_patient_compiles_nothing(tmp_path, compilations, monkeypatch):
     assert len(FIRST) == len(case.LESIONS) + 1 == len(SECOND) - 1
-    for module in (_uncertainty_grid, _contours, _uncertainty_sources):
-        monkeypatch.setattr(module, "ENGINE_SHAPE", SHAPE)
-    monkeypatch.setattr(_uncertainty_sources, "LATTICE_MM", LATTICE_MM)
+    uncertain_case.use_small_grid(monkeypatch)
     case.write_patient(tmp_path / "first", lesions=FIRST)
     first = planned(tmp_path / "first", FIRST).uncertainty
     compilations.clear()

@@ -1,4 +1,4 @@
-"""A lesion whose image shows a cold core, without a viable mask: the check, and the intervals that it refuses."""
+"""A lesion whose image shows a cold core, without and with a viable mask: the check, and the refused intervals."""
 
 import analytic_case as case
 import numpy as np
@@ -44,6 +44,11 @@ def planned(folder, *, viable=False, **more):
     return plan_case(load_case(path))[0]
 
 
+@pytest.fixture(autouse=True)
+def _small_grid(monkeypatch):
+    uncertain_case.use_small_grid(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cold")
@@ -72,10 +77,19 @@ def test_a_cold_core_is_reported_and_its_d70_has_no_interval(folder):
 
 
 @pytest.mark.slow
-def test_a_viable_mask_replaces_the_check(folder):
+def test_a_viable_mask_replaces_the_check_and_names_the_necrotic_part(folder):
     result = planned(folder, viable=True)
     assert cold_checks(result) == []
-    assert "is necrotic" in result.uncertainty.row("alpha", "D70").reason
+    assert result.where_to_check.shown_metric == "mean"
+    found = result.uncertainty
+    for name in ("alpha", "lesions"):
+        assert found.row(name, "mean").interval is not None
+        refused = found.row(name, "D70")
+        assert refused.interval is None and "is necrotic" in refused.reason and refused.corrected is not None
+        assert not any(band.voi == name for band in found.histograms)
+    assert "17 %" in found.row("alpha", "D70").reason or "18 %" in found.row("alpha", "D70").reason
+    assert found.row("beta", "D70").interval is not None and any(band.voi == "beta" for band in found.histograms)
+    assert found.row("viable alpha", "mean").status == "no interval"
 
 
 @pytest.mark.slow
