@@ -79,7 +79,10 @@ def path(
 @app.command("import")
 def import_model(
     source: Annotated[
-        Path, typer.Argument(help="Folder of a trained nnU-Net v2, or weights of a MONAI UNet.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder of a trained nnU-Net v2, or weights of a MONAI UNet, SegResNet or DynUNet.", show_default=False
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the model (default: name of the data set).")] = None,
     task: Annotated[
@@ -108,7 +111,7 @@ def import_model(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing model of this name.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a trained nnU-Net v2 or MONAI UNet (offline, without PyTorch).
+    """Import a trained nnU-Net v2, or a MONAI UNet, SegResNet or DynUNet (offline, without PyTorch).
 
     Nothing in its files is executed. `sirtjax segment liver --model NAME` runs it. The first stage of a cascade is
     imported from the folder next to it.

@@ -58,7 +58,7 @@ def segmentation(
 
     made = train.load_training(config, overrides=override or ())
     with progress("train") as report:
-        outcome = train.run_training(made, run, resume=resume, max_time_s=max_time_s, on_progress=report)
+        outcome = train.run_training(made, run, resume=resume, max_time_s=max_time_s, on_progress=report, on_note=note)
         # With several processes a part of them would wait for the others' pictures.
         if outcome.status != "paused" and processes is None:
             report("report")
@@ -91,7 +91,9 @@ def registration(
 
     made = train.load_joint_training(config, overrides=override or ())
     with progress("train") as report:
-        outcome = train.run_joint_training(made, run, resume=resume, max_time_s=max_time_s, on_progress=report)
+        outcome = train.run_joint_training(
+            made, run, resume=resume, max_time_s=max_time_s, on_progress=report, on_note=note
+        )
     best = outcome.progress
     _print(outcome.status, run, int(best.state.step), outcome.steps, best.best_dsc, best.best_step, as_json=as_json)
 

@@ -62,4 +62,5 @@ def _with_more_classes(variables: Variables, network: NetworkConfig, more: int) 
             background = background - np.float32(np.log(1 + more))
         return np.concatenate([background, np.asarray(value)[..., 1:], *[background] * more], axis=-1)
 
-    return jax.tree_util.tree_map_with_path(widened, variables, old, new)
+    more_classes: Variables = jax.tree_util.tree_map_with_path(widened, variables, old, new)
+    return more_classes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,8 +28,9 @@ from sirtjax.train._joint_step import JointState
 from sirtjax.train._joint_training_file import JointTrainingConfig
 from sirtjax.train._loop import STATE, Status
 from sirtjax.train._program import compiled_step
+from sirtjax.train._save_schedule import FIRST_SAVE_S, Schedule, saved_or_first
 from sirtjax.train._state import Variables
-from sirtjax.train._state_file import load_tree, save_tree
+from sirtjax.train._state_file import save_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,8 @@ def train_joint(
     max_time_s: float | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
+    on_note: Callable[[str], None] = lambda text: None,
+    first_save_s: float = FIRST_SAVE_S,
 ) -> JointOutcome:
     """Trains until the end of the course, writing state, best weights and logs into a folder.
 
@@ -74,6 +76,8 @@ def train_joint(
       max_time_s: time in seconds after which the slice ends, once the current step is complete.
       on_begin: called in the first process after all checks, before anything is written.
       on_progress: called with progress messages.
+      on_note: called with a message if `resume` finds no state.
+      first_save_s: time in seconds after which a state is saved if there was none since the start.
 
     Raises:
       ComputationError: the loss or its gradients are not finite.
@@ -81,10 +85,15 @@ def train_joint(
       ConfigError: the devices cannot divide the batch, or the state in the folder is of another config.
     """
     check_batch(config, mesh)
-    began_s = time.monotonic()
-    progress = first_progress(config)
-    if resume and (run / STATE).is_file():
-        progress, _ = load_tree(run / STATE, progress)
+    schedule = Schedule(
+        end=config.course.steps,
+        validate_every=config.trainer.validate_every_steps,
+        save_every=config.trainer.save_every_steps,
+        log_every=config.log.every_steps,
+        max_time_s=max_time_s,
+        first_save_s=first_save_s,
+    )
+    progress = saved_or_first(run / STATE, first_progress(config), resume=resume, on_note=on_note)
     state, done, end = place(progress.state, mesh), int(progress.state.step), config.course.steps
     log = JointLog(run if jax.process_index() == 0 else None, config, end, on_progress)
     pairs = source.feed(done * config.trainer.batch_size)
@@ -104,19 +113,16 @@ def train_joint(
         state, metrics = steps[together](state, feed)
         done += 1
         log.add(done, at, metrics, stage_learning_rate(at, config=config.optimiser))
-        out_of_time = max_time_s is not None and time.monotonic() - began_s > max_time_s
-        validate = done == end or done % config.trainer.validate_every_steps == 0
-        every = config.trainer.save_every_steps
-        save = validate or out_of_time or (every is not None and done % every == 0)
-        if save or done % config.log.every_steps == 0:
+        due = schedule.after(done)
+        if due.log:
             log.write()
-        if validate:
+        if due.validate:
             on_progress(f"step {done} of {end}, validating")
             found = _scores(judged_variables(state), source, score)
             progress = log.validated(progress._replace(state=state), found, done, at)
-        if save and log.run is not None:
+        if due.save and log.run is not None:
             save_tree(log.run / STATE, progress._replace(state=state), plain(config))
-        if out_of_time and done < end:
+        if due.pause:
             break
     log.close()
     host = jax.tree.map(np.asarray, progress._replace(state=state))

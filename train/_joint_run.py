@@ -33,6 +33,7 @@ def run_joint_training(
     max_time_s: float | None = None,
     devices: Sequence[jax.Device] | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> JointOutcome:
     """Trains a registration network from a training file, or resumes the training, in a run folder.
 
@@ -43,6 +44,7 @@ def run_joint_training(
       max_time_s: time in seconds after which the training pauses.
       devices: devices that share the work. Default: all devices.
       on_progress: called with progress messages.
+      on_note: called with a message if `resume` finds no state.
 
     Raises:
       OutputError: the folder contains files and `resume` is false, or another training writes there.
@@ -65,6 +67,7 @@ def run_joint_training(
             max_time_s=max_time_s,
             on_begin=lambda: describe_run(run, config),
             on_progress=on_progress,
+            on_note=on_note,
         )
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from sirtjax.train._devices import place
 from sirtjax.train._event_file import new_event_file, write_scalars
 from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
 from sirtjax.train._program import compiled_step
+from sirtjax.train._save_schedule import FIRST_SAVE_S, Schedule, saved_or_first
 from sirtjax.train._scores import Scores
 from sirtjax.train._source import SampleSource
 from sirtjax.train._state import TrainState, Variables, after_validation
-from sirtjax.train._state_file import load_tree, save_tree
+from sirtjax.train._state_file import save_tree
 from sirtjax.train._step import Forward, Metrics, Step, make_step
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def train(
     max_time_s: float | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
+    on_note: Callable[[str], None] = lambda text: None,
+    first_save_s: float = FIRST_SAVE_S,
 ) -> TrainingOutcome:
     """Trains until the recipe's end, writing state, best weights and logs into a folder.
 
@@ -79,17 +81,25 @@ def train(
       max_time_s: time in seconds after which the slice ends, once the current step is complete.
       on_begin: called in the first process after all checks, before anything is written.
       on_progress: called with progress messages.
+      on_note: called with a message if `resume` finds no state.
+      first_save_s: time in seconds after which a state is saved if there was none since the start.
 
     Raises:
       ComputationError: the loss or its gradients are not finite.
       InputError: a step needs more memory than is available.
       ConfigError: the number of steps in an epoch is not known, or the state in the folder is of another config.
     """
-    began_s = time.monotonic()
-    if resume and (run / STATE).is_file():
-        state, _ = load_tree(run / STATE, state)
     per_epoch = _steps_per_epoch(recipe, source)
     end = recipe.trainer.epochs * per_epoch
+    schedule = Schedule(
+        end=end,
+        validate_every=per_epoch * recipe.trainer.validate_every_epochs,
+        save_every=recipe.trainer.save_every_steps,
+        log_every=recipe.log.every_steps,
+        max_time_s=max_time_s,
+        first_save_s=first_save_s,
+    )
+    state = saved_or_first(run / STATE, state, resume=resume, on_note=on_note)
     writes = jax.process_index() == 0
     events: EventsWriter | None = None
     step: Step | None = None
@@ -117,20 +127,18 @@ def train(
         if len(waiting) > 1:
             # Two steps under way keep a device busy; more would only make the clock below run ahead.
             jax.block_until_ready(waiting[-2][1])
-        out_of_time = max_time_s is not None and time.monotonic() - began_s > max_time_s
-        validate = done == end or done % (per_epoch * recipe.trainer.validate_every_epochs) == 0
-        save = validate or out_of_time or _due(done, recipe.trainer.save_every_steps)
-        if save or _due(done, recipe.log.every_steps):
+        due = schedule.after(done)
+        if due.log:
             _log(waiting, per_epoch, end, run if writes else None, events, on_progress)
             waiting = []
-        if validate:
+        if due.validate:
             on_progress(f"step {done} of {end}, validating")
             state = _validated(state, source, recipe, run if writes else None, events, about, per_epoch, on_progress)
             stale = int(state.stale)
             state = place(state, mesh)
-        if save and writes:
+        if due.save and writes:
             save_tree(run / STATE, state, about)
-        if out_of_time and done < end:
+        if due.pause:
             status = "paused"
             break
     if events is not None:
@@ -148,10 +156,6 @@ def _steps_per_epoch(recipe: Recipe, source: SampleSource) -> int:
     if found is None:
         raise ConfigError("trainer.steps_per_epoch is missing; samples that are drawn have no epochs of their own")
     return found
-
-
-def _due(done: int, every: int | None) -> bool:
-    return every is not None and done % every == 0
 
 
 def _log(

@@ -43,6 +43,7 @@ from sirtjax.io._points import write_points as write_points
 from sirtjax.io._quiet import without_library_messages as without_library_messages
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
+from sirtjax.io._together import write_together as write_together
 from sirtjax.io._torch_file import OpaqueObject as OpaqueObject
 from sirtjax.io._torch_file import read_torch_file as read_torch_file
 from sirtjax.io._transform_chain import read_composed_transform as read_composed_transform
@@ -103,5 +104,6 @@ __all__ = [
     "write_nifti",
     "write_points",
     "write_seg_nrrd",
+    "write_together",
     "write_transform",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import OutputError
 from sirtjax.io._atomic import atomic_path
+from sirtjax.io._file_order import chunks_in_file_order
 from sirtjax.volume import Geometry, LabelMap
 
 SEG_NRRD_SUFFIX = ".seg.nrrd"
@@ -52,7 +53,8 @@ def write_seg_nrrd(path: Path | str, masks: LabelMap | Mapping[str, LabelMap], *
         # No name and no time, so that equal masks write equal bytes.
         with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
             # List axis first: the values of all layers of one voxel are neighbours.
-            packed.write(np.ascontiguousarray(layers.T).tobytes())
+            for chunk in chunks_in_file_order(layers):
+                packed.write(chunk.data)
 
 
 def _layers(

@@ -38,6 +38,12 @@ ZIP_START = b"PK\x03\x04"
 # What Python's reader of archives raises over a damaged one: odd names, versions, sizes and flags among it.
 BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error)
 ADVICE = "save it again as a dictionary of weights (torch.save(model.state_dict(), ...))"
+SCRIPT_ADVICE = (
+    "use the file of weights next to it, such as model.pt next to model.ts in a MONAI bundle, or save the weights with "
+    "PyTorch (torch.save(torch.jit.load(...).state_dict(), ...))"
+)
+# Members of a program of torch.export, of which one is in each version.
+EXPORTED = ("serialized_exported_program.json", "archive_format")
 
 
 class OpaqueObject:
@@ -115,6 +121,11 @@ def _why_no_archive(start: bytes) -> str:
 
 def _read(path: Path, archive: zipfile.ZipFile) -> Any:
     members = {member.filename: member for member in archive.infolist()}
+    # Their code is compressed, so they come before the check of compression.
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise ModelError(f"{path}: is a TorchScript program, expected a dictionary of weights; {SCRIPT_ADVICE}")
+    if any(name.endswith(EXPORTED) for name in members):
+        raise ModelError(f"{path}: is a program of torch.export, expected a dictionary of weights; {ADVICE}")
     if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members.values()):
         raise ModelError(f"{path}: holds compressed or encrypted parts, which torch.save never writes; not read")
     if sum(member.file_size for member in members.values()) > path.stat().st_size:
@@ -122,8 +133,6 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:
     if len(members) != len(archive.infolist()):
         raise ModelError(f"{path}: holds two parts of one name, which torch.save never writes; not read")
     pickles = [name for name in members if name.endswith("/data.pkl")]
-    if any(name.endswith("/constants.pkl") for name in members):
-        raise ModelError(f"{path}: is a TorchScript program, expected a dictionary of weights; {ADVICE}")
     if len(pickles) != 1:
         raise ModelError(f"{path}: is a ZIP archive but not a PyTorch checkpoint: it has no data.pkl")
     if members[pickles[0]].file_size > STRUCTURE_MAX_BYTES:

@@ -16,11 +16,14 @@ from sirtjax.networks._cascade import next_displacement as next_displacement
 from sirtjax.networks._cascade import on_voxels as on_voxels
 from sirtjax.networks._cascade import with_cascade as with_cascade
 from sirtjax.networks._config import DeepMedicConfig as DeepMedicConfig
+from sirtjax.networks._config import DynUNetConfig as DynUNetConfig
 from sirtjax.networks._config import HighResUNetConfig as HighResUNetConfig
 from sirtjax.networks._config import MonaiUNetConfig as MonaiUNetConfig
 from sirtjax.networks._config import NetworkConfig as NetworkConfig
 from sirtjax.networks._config import PlainConvUNetConfig as PlainConvUNetConfig
 from sirtjax.networks._config import ResidualEncoderUNetConfig as ResidualEncoderUNetConfig
+from sirtjax.networks._config import SegResNetConfig as SegResNetConfig
+from sirtjax.networks._config import SegResNetDSConfig as SegResNetDSConfig
 from sirtjax.networks._config import ThesisUNetConfig as ThesisUNetConfig
 from sirtjax.networks._config import Y90UNetConfig as Y90UNetConfig
 from sirtjax.networks._convolution import conv3d as conv3d
@@ -30,6 +33,8 @@ from sirtjax.networks._correlation import Matched as Matched
 from sirtjax.networks._correlation import matched_blocks as matched_blocks
 from sirtjax.networks._deepmedic import pathway_size as pathway_size
 from sirtjax.networks._demons import demons_forces as demons_forces
+from sirtjax.networks._monai_settings import monai_architecture as monai_architecture
+from sirtjax.networks._monai_settings import monai_settings as monai_settings
 from sirtjax.networks._presets import list_network_presets as list_network_presets
 from sirtjax.networks._presets import load_network_preset as load_network_preset
 from sirtjax.networks._presets import network_config as network_config
@@ -43,6 +48,7 @@ __all__ = [
     "CascadeConfig",
     "CorrelationConfig",
     "DeepMedicConfig",
+    "DynUNetConfig",
     "HighResUNetConfig",
     "Matched",
     "MonaiUNetConfig",
@@ -50,6 +56,8 @@ __all__ = [
     "PlainConvUNetConfig",
     "Precision",
     "ResidualEncoderUNetConfig",
+    "SegResNetConfig",
+    "SegResNetDSConfig",
     "ThesisUNetConfig",
     "Variables",
     "Y90UNetConfig",
@@ -70,6 +78,8 @@ __all__ = [
     "list_network_presets",
     "load_network_preset",
     "matched_blocks",
+    "monai_architecture",
+    "monai_settings",
     "network_config",
     "next_displacement",
     "on_voxels",

@@ -15,10 +15,12 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
 from sirtjax.networks._deepmedic import DeepMedic
+from sirtjax.networks._dynunet import DynUNet
 from sirtjax.networks._layers import Draw, he_normal, shapes_alone
 from sirtjax.networks._plain_unet import PlainConvUNet
 from sirtjax.networks._pooled_unet import PooledUNet
 from sirtjax.networks._residual_unet import ResidualEncoderUNet
+from sirtjax.networks._segresnet import SegResNet
 from sirtjax.networks._strided_unet import StridedUNet
 from sirtjax.typing import Array
 
@@ -110,6 +112,10 @@ def _module(config: NetworkConfig, draw: Draw) -> nnx.Module:
             return ResidualEncoderUNet(config, draw=draw)
         case "monai-unet" | "y90-unet":
             return StridedUNet(config, draw=draw)
+        case "segresnet" | "segresnet-ds":
+            return SegResNet(config, draw=draw)
+        case "dynunet":
+            return DynUNet(config, draw=draw)
         case "thesis-unet" | "highres-unet":
             return PooledUNet(config, draw=draw)
         case "deepmedic":

@@ -6,20 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sirtjax.config import Table
-
-Count = Annotated[int, Field(ge=1)]
-Features = Annotated[int, Field(ge=1, le=4096)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Triple = tuple[Count, Count, Count]
-Stages = Annotated[tuple[Features, ...], Field(min_length=2, max_length=12)]
-
-
-class Network(Table):
-    """Common settings of all networks: channels of the image, and classes including background."""
-
-    channels: Count = 1
-    classes: Count
+from sirtjax.networks._config_monai import DynUNetConfig as DynUNetConfig
+from sirtjax.networks._config_monai import SegResNetConfig as SegResNetConfig
+from sirtjax.networks._config_monai import SegResNetDSConfig as SegResNetDSConfig
+from sirtjax.networks._config_types import Count as Count
+from sirtjax.networks._config_types import Features, Network, Rate, Stages, Triple, as_triples
 
 
 class _EncoderDecoder(Network):
@@ -121,10 +112,7 @@ class _StridedUNet(Network):
     def _strides_as_triples(cls, table: Any) -> Any:
         if not isinstance(table, dict) or not isinstance(table.get("features"), list | tuple):
             return table
-        strides = table.get("strides", [2] * (len(table["features"]) - 1))
-        if isinstance(strides, list | tuple):
-            strides = tuple((s, s, s) if isinstance(s, int) else s for s in strides)
-        return {**table, "strides": strides}
+        return {**table, "strides": as_triples(table.get("strides", [2] * (len(table["features"]) - 1)))}
 
     @model_validator(mode="after")
     def _one_stride_between_levels(self) -> Self:
@@ -229,6 +217,9 @@ NetworkConfig = Annotated[
     | Y90UNetConfig
     | PlainConvUNetConfig
     | ResidualEncoderUNetConfig
-    | MonaiUNetConfig,
+    | MonaiUNetConfig
+    | SegResNetConfig
+    | SegResNetDSConfig
+    | DynUNetConfig,
     Field(discriminator="architecture"),
 ]

@@ -9,11 +9,14 @@ import math
 
 from sirtjax.networks._config import (
     DeepMedicConfig,
+    DynUNetConfig,
     HighResUNetConfig,
     MonaiUNetConfig,
     NetworkConfig,
     PlainConvUNetConfig,
     ResidualEncoderUNetConfig,
+    SegResNetConfig,
+    SegResNetDSConfig,
     ThesisUNetConfig,
     Y90UNetConfig,
 )
@@ -58,6 +61,10 @@ def reach(config: NetworkConfig, axis: int, interval: Interval) -> Interval:
             return _encoder_decoder(config, axis, interval)
         case MonaiUNetConfig() | Y90UNetConfig():
             return _strided(config, axis, interval)
+        case SegResNetConfig() | SegResNetDSConfig():
+            return _segresnet(config, axis, interval)
+        case DynUNetConfig():
+            return _dynunet(config, axis, interval)
         case ThesisUNetConfig() | HighResUNetConfig():
             return _pooled(config, axis, interval)
         case DeepMedicConfig():
@@ -68,6 +75,13 @@ def before_convolution(interval: Interval, kernel: int, stride: int) -> Interval
     """Returns the input interval of a convolution with padding of half its kernel."""
     low, high = interval
     return low * stride - kernel // 2, high * stride + kernel // 2
+
+
+def before_transposed(interval: Interval, kernel: int, stride: int) -> Interval:
+    """Returns the input interval of a transposed convolution that multiplies the size by its stride."""
+    removed = (kernel - stride + 1) // 2
+    low, high = interval[0] + removed, interval[1] + removed
+    return -((kernel - 1 - low) // stride), high // stride
 
 
 def union(*intervals: Interval) -> Interval:
@@ -125,6 +139,55 @@ def _strided(config: MonaiUNetConfig | Y90UNetConfig, axis: int, interval: Inter
         interval = -(-(interval[0] - 1) // step), (interval[1] + 1) // step
         reached.append(encoded(level, interval))
     return union(*reached, encoded(len(strides), interval))
+
+
+def _segresnet(config: SegResNetConfig | SegResNetDSConfig, axis: int, interval: Interval) -> Interval:
+    kernels = [kernel[axis] for kernel in config.kernels]
+    steps = [stride[axis] for stride in config.strides]
+
+    def blocks(level: int, wanted: Interval, count: int) -> Interval:
+        for _ in range(2 * count):
+            wanted = before_convolution(wanted, kernels[level], 1)
+        return wanted
+
+    def encoded(level: int, wanted: Interval) -> Interval:
+        for at in range(level, -1, -1):
+            wanted = blocks(at, wanted, config.blocks_down[at])
+            wanted = before_convolution(wanted, kernels[max(0, at - 1)], steps[at])
+        return wanted
+
+    reached = []
+    for level, count in enumerate(reversed(config.blocks_up)):
+        interval = blocks(level, interval, count)
+        reached.append(encoded(level, interval))
+        step = steps[level + 1]
+        if config.upsample_mode == "deconv":
+            kernel = kernels[level] if isinstance(config, SegResNetDSConfig) else step
+            interval = before_transposed(interval, kernel, step)
+        elif step == 2:
+            # Interpolation between the two nearest voxels.
+            interval = (interval[0] - 1) // 2, (interval[1] + 1) // 2
+    return union(*reached, encoded(len(kernels) - 1, interval))
+
+
+def _dynunet(config: DynUNetConfig, axis: int, interval: Interval) -> Interval:
+    kernels = [kernel[axis] for kernel in config.kernel_size]
+    steps = [stride[axis] for stride in config.strides]
+
+    def encoded(level: int, wanted: Interval) -> Interval:
+        for at in range(level, -1, -1):
+            low, high = before_convolution(wanted, kernels[at], 1)
+            padding = (kernels[at] - steps[at] + 1) // 2
+            wanted = low * steps[at] - padding, high * steps[at] - padding + kernels[at] - 1
+        return wanted
+
+    reached = []
+    for level in range(len(kernels) - 1):
+        for _ in range(2):
+            interval = before_convolution(interval, kernels[level + 1], 1)
+        reached.append(encoded(level, interval))
+        interval = before_transposed(interval, steps[level + 1], steps[level + 1])
+    return union(*reached, encoded(len(kernels) - 1, interval))
 
 
 def _pooled(config: ThesisUNetConfig | HighResUNetConfig, axis: int, interval: Interval) -> Interval:

@@ -14,6 +14,8 @@ from jaxtyping import Shaped
 from sirtjax.errors import ConfigError
 from sirtjax.networks._build import Variables, abstract_variables, check_shapes
 from sirtjax.networks._config import MonaiUNetConfig, PlainConvUNetConfig, ResidualEncoderUNetConfig
+from sirtjax.networks._config_monai import DynUNetConfig, SegResNetConfig, SegResNetDSConfig
+from sirtjax.networks._monai_names import LEAVES, dynunet_key, segresnet_key, without_copies
 
 # Wrappers that add their name to every key.
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
@@ -22,17 +24,8 @@ _AGAIN = re.compile(r"\.all_modules\.|^decoder\.encoder\.")
 # PyTorch's axes of a kernel in the order of ours.
 _KERNEL = (2, 3, 4, 1, 0)
 _TRANSPOSED_KERNEL = (2, 3, 4, 0, 1)
-_LEAVES = {
-    "w": "weight",
-    "b": "bias",
-    "scale": "weight",
-    "shift": "bias",
-    "slope": "weight",
-    "mean": "running_mean",
-    "variance": "running_var",
-}
-
 State = Mapping[str, Shaped[np.ndarray, "..."]]
+MonaiNetworkConfig = MonaiUNetConfig | SegResNetConfig | SegResNetDSConfig | DynUNetConfig
 
 
 def from_nnunet(state: State, config: PlainConvUNetConfig | ResidualEncoderUNetConfig) -> Variables:
@@ -57,15 +50,29 @@ def from_nnunet(state: State, config: PlainConvUNetConfig | ResidualEncoderUNetC
     return _read(given, config, key_of, unused=unused)
 
 
-def from_monai(state: State, config: MonaiUNetConfig) -> Variables:
-    """Variables from the state of MONAI's UNet.
+def from_monai(state: State, config: MonaiNetworkConfig) -> Variables:
+    """Variables from the state of MONAI's UNet, SegResNet, SegResNetDS or DynUNet.
 
-    Biases before a normalisation are taken into its running mean, or left out where it has none.
+    Biases of a UNet before a normalisation are taken into its running mean, or left out where it has none. The heads
+    that a DynUNet has for its deep supervision are omitted.
 
     Raises:
       ConfigError: tensors are missing, unexpected or of another shape.
     """
     given = {_WRAPPERS.sub("", key): np.asarray(array) for key, array in state.items()}
+    match config:
+        case MonaiUNetConfig():
+            return _from_monai_unet(given, config)
+        case DynUNetConfig():
+            unused = re.compile(r"\.num_batches_tracked$|^deep_supervision_heads\.\d+\.conv\.conv\.(?:weight|bias)$")
+            return _read(without_copies(given), config, partial(dynunet_key, config=config), unused=unused)
+        case _:
+            final = isinstance(config, SegResNetDSConfig) or config.use_conv_final
+            unused = re.compile(r"\.num_batches_tracked$" if final else r"\.num_batches_tracked$|^conv_final\.")
+            return _read(given, config, partial(segresnet_key, config=config), unused=unused)
+
+
+def _from_monai_unet(given: dict[str, Shaped[np.ndarray, "..."]], config: MonaiUNetConfig) -> Variables:
     for key in [key for key in given if key.endswith(".adn.N.running_mean")]:
         bias = key.replace(".adn.N.running_mean", ".conv.bias")
         if bias in given and given[bias].shape == given[key].shape:
@@ -78,7 +85,7 @@ def _nnunet_key(
     path: tuple[str, ...], *, config: PlainConvUNetConfig | ResidualEncoderUNetConfig, first_head: int
 ) -> str:
     """The name that nnU-Net has for one of our parameters."""
-    leaf = _LEAVES[path[-1]]
+    leaf = LEAVES[path[-1]]
     match path[:-1]:
         case ("encoder", stage, "units", unit, layer):
             return f"encoder.stages.{stage}.0.convs.{unit}.{layer}.{leaf}"
@@ -118,7 +125,7 @@ def _monai_key(path: tuple[str, ...], *, config: MonaiUNetConfig) -> str:
         names += ["conv", f"unit{rest[1]}"]
         del rest[:2]
     layer = {"conv": "conv", "norm": "adn.N", "slope": "adn.A", "around": "residual"}[rest[-1]]
-    return ".".join([*names, layer, _LEAVES[path[-1]]])
+    return ".".join([*names, layer, LEAVES[path[-1]]])
 
 
 def _read(given: State, config: Any, key_of: Callable[[tuple[str, ...]], str], *, unused: re.Pattern[str]) -> Variables:

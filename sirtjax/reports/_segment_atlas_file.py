@@ -116,11 +116,13 @@ def segment_file_by_atlas(
         report=on_step,
     )
     on_step("writing")
+    writers: dict[Path, Callable[[Path], None]] = {}
     if files.probability is not None:
         likely = spatial.resample(found.probability, patient.geometry, fill=0.0)
-        io.write_nifti(files.probability, likely, force=force)
+        writers[files.probability] = lambda path: io.write_nifti(path, likely)
     if files.preview is not None:
         title = f"liver {found.volume_ml:.0f} mL by {found.fusion} fusion of atlases; automatic, not verified"
-        write_preview(files.preview, patient, found.liver, title=title, force=force)
-    io.write_labels(files.labels, found.liver, force=force)
+        writers[files.preview] = lambda path: write_preview(path, patient, found.liver, title=title, force=False)
+    writers[files.labels] = lambda path: io.write_labels(path, found.liver)
+    io.write_together(writers, force=force)
     return AtlasSegmentedFile(found=found, files=files, preset=preset)

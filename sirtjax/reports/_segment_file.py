@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sirtjax.volume import LabelMap, Volume
 
 OnStep = Callable[[str], None]
+Writer = Callable[[Path], None]
 # Bundled models, or models that a site has imported under these names.
 DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
 # Maps are written in this many steps from zero to one.
@@ -200,7 +201,7 @@ def _report_liver(liver: LesionLiver, on_note: Callable[[str], None]) -> None:
 def write_segmentation(
     found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool
 ) -> None:
-    """Writes maps, preview and, last, the label map.
+    """Writes maps, preview and label map in parallel. All appear once complete, the label map last.
 
     Args:
       found: the segmentation.
@@ -209,30 +210,26 @@ def write_segmentation(
       files: the files to write.
       force: overwrite existing files.
     """
-    from sirtjax import io
+    from sirtjax import io, segmentation
 
+    def map_writer(likely: Volume) -> Writer:
+        def write(path: Path) -> None:
+            # Finer digits are interpolation, and compress badly.
+            io.write_nifti(path, segmentation.resample_to_image(likely, volume.geometry, step=1 / STEPS))
+
+        return write
+
+    writers: dict[Path, Writer] = {}
     if files.probability is not None and structure in found.probabilities:
-        io.write_nifti(files.probability, _rounded(found.probabilities[structure], volume), force=force)
+        writers[files.probability] = map_writer(found.probabilities[structure])
     if files.uncertainty is not None and found.uncertainty is not None:
-        io.write_nifti(files.uncertainty, _rounded(found.uncertainty, volume), force=force)
+        writers[files.uncertainty] = map_writer(found.uncertainty)
     if files.preview is not None:
         warnings = [*(flag.message for flag in found.flags), "automatic, not verified"]
         title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *warnings])
-        write_preview(files.preview, volume, found.labels, title=title, force=force)
-    io.write_labels(files.labels, found.labels, force=force)
-
-
-def _rounded(likely: Volume, image: Volume) -> Volume:
-    """Returns a map on the image's grid in steps of 1/1024: finer digits are interpolation, and compress badly."""
-    import numpy as np
-
-    from sirtjax import segmentation
-
-    on_image = segmentation.resample_to_image(likely, image.geometry)
-    values = np.asarray(on_image.array)
-    np.round(values * np.float32(STEPS), out=values)
-    values /= STEPS
-    return on_image
+        writers[files.preview] = lambda path: write_preview(path, volume, found.labels, title=title, force=False)
+    writers[files.labels] = lambda path: io.write_labels(path, found.labels)
+    io.write_together(writers, force=force)
 
 
 def _described_quality(found: Segmentation) -> dict[str, Any] | None:

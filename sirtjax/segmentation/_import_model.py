@@ -31,10 +31,10 @@ def import_model(
     force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[Model, Path, bool]:
-    """Imports a trained nnU-Net v2 or MONAI UNet; nothing in its files is executed.
+    """Imports a trained nnU-Net v2 or a network of MONAI; nothing in its files is executed.
 
     Args:
-      source: folder of a trained nnU-Net, or weights of a MONAI UNet.
+      source: folder of a trained nnU-Net, or weights of a MONAI UNet, SegResNet, SegResNetDS or DynUNet.
       name: name of the model; None for the name of the data set.
       task: structure that the model segments; None to derive it from the labels.
       configuration: configuration of an nnU-Net, such as "3d_fullres", if the folder has several.

@@ -10,7 +10,9 @@ from sirtjax import networks
 from sirtjax.errors import ConfigError, ModelError
 from sirtjax.io import read_torch_file
 from sirtjax.parsing import parse_toml
+from sirtjax.segmentation._foreign_architectures import foreign_architecture
 from sirtjax.segmentation._model import Model, ModelSpec
+from sirtjax.segmentation._monai_network import Architecture, monai_network
 
 # Under which keys training programs keep the weights among other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -26,10 +28,11 @@ def import_monai(
     task: str | None = None,
     licence: str | None = None,
 ) -> Model:
-    """Imports a MONAI UNet from a file of `torch.save`, without MONAI or PyTorch; executes nothing in it.
+    """Imports a MONAI UNet, SegResNet, SegResNetDS or DynUNet from a file of `torch.save`.
 
-    Weights do not tell strides, normalisation, spacing, intensities or the names of labels: a TOML file with the
-    fields of `ModelSpec` does, its network of the architecture "monai-unet".
+    Needs neither MONAI nor PyTorch, and executes nothing in the file. A TOML file with the fields of `ModelSpec`
+    describes spacing, intensities and the names of labels. Of its table `network`, the settings that the weights or
+    the bundle around them determine can be omitted; docs/models.md lists the others.
 
     Args:
       checkpoint: a state dict, or a dictionary that holds one.
@@ -43,28 +46,37 @@ def import_monai(
     """
     checkpoint, description = Path(checkpoint), Path(description)
     given = {"name": name, "task": task, "licence": licence or None}
-    spec = _described(description, {key: value for key, value in given.items() if value is not None})
-    if spec.network.architecture != "monai-unet":
-        raise ModelError(f"{description}: network is {spec.network.architecture!r}, expected 'monai-unet'")
-    weights = _state_dict(checkpoint, read_torch_file(checkpoint))
+    table = _read_description(description)
+    table |= {key: value for key, value in given.items() if value is not None}
+    weights, found = _state_dict(checkpoint, read_torch_file(checkpoint))
+    network = monai_network(weights, found, table.get("network", {}), checkpoint=checkpoint, description=description)
+    spec = _spec(description, {**table, "network": network})
+    config: Any = spec.network  # of one of MONAI's architectures
     try:
-        variables = networks.from_monai(weights, spec.network)
+        networks.output_shape(config, spec.tiles.shape)
+    except ConfigError as error:
+        raise ModelError(f"{description}: tiles.shape: {error}") from error
+    try:
+        variables = networks.from_monai(weights, config)
     except ConfigError as error:
         raise ModelError(f"{checkpoint}: its weights are not those of {description}: {error}") from error
     return Model(spec=spec, folds=(variables,))
 
 
-def _described(path: Path, given: Mapping[str, str]) -> ModelSpec:
+def _read_description(path: Path) -> dict[str, Any]:
     try:
-        table = parse_toml(path.read_text(encoding="utf-8"))
+        return dict(parse_toml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror or error}); expected a model's description"
         ) from error
     except ValueError as error:
         raise ModelError(f"{path}: is not TOML ({error})") from error
+
+
+def _spec(path: Path, table: Mapping[str, Any]) -> ModelSpec:
     try:
-        return ModelSpec.model_validate({**table, **given})
+        return ModelSpec.model_validate(table)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in one['loc']) or 'model'}: {one['msg'].removeprefix('Value error, ')}"
@@ -73,18 +85,29 @@ def _described(path: Path, given: Mapping[str, str]) -> ModelSpec:
         raise ModelError(f"{path}: {problems}") from error
 
 
-def _state_dict(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights by the names MONAI gives them, whatever a training program wrapped around."""
+def _state_dict(path: Path, content: Mapping[str, Any]) -> tuple[dict[str, Any], Architecture | None]:
+    """The weights by the names MONAI gives them, and their architecture; None for that of a UNet."""
     weights: Any = content
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             weights = content[wrapper]
             break
-    starts = {key[: key.index(ROOT)] for key in weights if isinstance(key, str) and ROOT in key}
+    names = [key for key in weights if isinstance(key, str)]
+    try:
+        found = networks.monai_architecture(names)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if found is not None:
+        architecture, start = found
+        return {key.removeprefix(start): weights[key] for key in names if key.startswith(start)}, architecture
+    foreign = foreign_architecture(names)
+    if foreign is not None:
+        raise ModelError(f"{path}: contains the weights of {foreign}")
+    starts = {key[: key.index(ROOT)] for key in names if ROOT in key}
     outermost = min(starts, key=len, default=None)
     if outermost is None:
         known = ", ".join(str(key) for key in list(weights)[:3]) or "nothing"
         raise ModelError(
-            f"{path}: contains no weights of a MONAI UNet, whose names begin with {ROOT!r}; it has {known}"
+            f"{path}: contains no weights of a MONAI UNet, SegResNet, SegResNetDS or DynUNet; it has {known}"
         )
-    return {key.removeprefix(outermost): value for key, value in weights.items() if key.startswith(outermost + ROOT)}
+    return {key.removeprefix(outermost): weights[key] for key in names if key.startswith(outermost + ROOT)}, None

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from sirtjax import ops
 from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall, postprocess, remove_small
-from sirtjax.segmentation._working_grid import Box, box_on_image, slabs_on_image
-from sirtjax.volume import Geometry, bounding_box
+from sirtjax.segmentation._working_grid import Box, reach_on_image, slabs_on_image
+from sirtjax.volume import Geometry
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -99,7 +99,7 @@ def labels_on_image(
     """
     result: NDArray[Any] = np.zeros(geometry.shape, np.uint8 if max(probabilities) < 256 else np.uint16)
     maps = list(probabilities.values())
-    box = _reach(maps, grid, geometry)
+    box = reach_on_image(np.logical_or.reduce([one > 0.25 for one in maps]), grid, geometry)
     if box is None:
         return result
     for place, values in slabs_on_image(maps, grid, geometry, box):
@@ -132,12 +132,3 @@ def _repeat(
             after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.binary_fill_holes(after)
     part[before & ~after] = 0
     part[after & (part == 0)] = label
-
-
-def _reach(maps: Sequence[FloatArray], grid: Geometry, geometry: Geometry) -> Box | None:
-    found = np.logical_or.reduce([one > 0.25 for one in maps])
-    if not found.any():
-        return None
-    start, stop = bounding_box(found, margin=1)
-    part = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
-    return box_on_image(grid, part, geometry)

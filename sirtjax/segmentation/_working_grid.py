@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from sirtjax import spatial
-from sirtjax.volume import Geometry, Volume, crop_geometry
+from sirtjax.volume import Geometry, Volume, bounding_box, crop_geometry
 
 FloatArray = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
@@ -56,13 +56,40 @@ def slabs_on_image(
             )
 
 
-def resample_to_image(volume: Volume, geometry: Geometry) -> Volume:
+def resample_to_image(volume: Volume, geometry: Geometry, *, step: float | None = None) -> Volume:
     """Returns a map on a network's grid, linearly interpolated to an image's grid; zero outside.
 
     For example a probability.
+
+    Args:
+      volume: the map.
+      geometry: the image's grid.
+      step: round to multiples of this, so that the map compresses well. Only the box that does not become zero is
+        computed.
     """
-    values = np.empty(geometry.shape, np.float32)
-    whole = (slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2]))
-    for place, (one,) in slabs_on_image([np.asarray(volume.array)], volume.geometry, geometry, whole):
-        values[place] = one
+    values = np.zeros(geometry.shape, np.float32)
+    array = np.asarray(volume.array)
+    box: Box | None = (slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2]))
+    if step is not None:
+        # Interpolated values are never larger than those around them; a little below one half for rounding errors.
+        box = reach_on_image(np.abs(array) > 0.49 * step, volume.geometry, geometry)
+    if box is None:
+        return Volume(values, geometry, unit=volume.unit)
+    for place, (one,) in slabs_on_image([array], volume.geometry, geometry, box):
+        values[place] = one if step is None else np.rint(one * np.float32(1 / step)) * np.float32(step)
     return Volume(values, geometry, unit=volume.unit)
+
+
+def reach_on_image(found: Bool[np.ndarray, "i j k"], grid: Geometry, geometry: Geometry) -> Box | None:
+    """Returns the image voxels that interpolation from the voxels found reaches; None if there are none.
+
+    Args:
+      found: (i, j, k) voxels of the network's grid.
+      grid: the network's grid.
+      geometry: the image's grid.
+    """
+    if not found.any():
+        return None
+    start, stop = bounding_box(found, margin=1)
+    part = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+    return box_on_image(grid, part, geometry)

@@ -1,5 +1,6 @@
 """`sirtjax segment liver|lesions|lungs|body` from files to files, with a network that is a threshold."""
 
+import errno
 import json
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from sirtjax import formats, io, segmentation
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale
+from sirtjax.reports import _segment_file
 from sirtjax.segmentation import Model, ModelSpec, Tiles, _model_library
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -235,3 +237,19 @@ def test_nothing_is_replaced_without_force(run, installed, folder, tmp_path):
         (tmp_path / name).unlink()
     gone = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "no" / "out.nii.gz")
     assert gone.code == 2 and "no such folder; create it first" in gone.err
+
+
+@pytest.mark.parametrize("failing", ["write_preview", "write_labels"])
+def test_if_one_file_cannot_be_written_there_is_none(run, installed, folder, tmp_path, monkeypatch, failing):
+    def full(path, *given, **options):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*((_segment_file, failing) if failing == "write_preview" else (io, failing)), full)
+    (tmp_path / "liver_probability.nii.gz").write_bytes(b"mine")
+    options = ["--save-probabilities", "--preview", tmp_path / "look.png", "--force"]
+    done = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "liver.nii.gz", *options)
+    name = {"write_preview": "look.png", "write_labels": "liver.nii.gz"}[failing]
+    assert done.code == 2 and f"{name}: cannot be written there (No space left on device)" in done.err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["liver_probability.nii.gz"]
+    assert (tmp_path / "liver_probability.nii.gz").read_bytes() == b"mine"

@@ -191,13 +191,21 @@ def test_two_parts_of_one_name_are_refused(tmp_path):
     ("members", "complaint"),
     [
         ({"a.txt": b""}, "is a ZIP archive but not a PyTorch checkpoint"),
-        ({"m/data.pkl": pickled({}), "m/constants.pkl": b""}, "is a TorchScript program"),
+        (
+            {"m/data.pkl": pickled({}), "m/code/__torch__.py": b"", "m/constants.pkl": b""},
+            r"is a TorchScript program, expected .*; use the file of weights next to it.* or save the weights with",
+        ),
+        ({"m/models/model.json": b"", "m/archive_format": b"pt2"}, "is a program of torch.export, .*; save it again"),
+        ({"serialized_exported_program.json": b""}, "is a program of torch.export"),
     ],
 )
-def test_other_archives_are_refused(tmp_path, members, complaint):
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_other_archives_are_refused(tmp_path, members, complaint, compression):
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as packed:
         for name, raw in members.items():
-            packed.writestr(name, raw)
+            # PyTorch compresses only the code.
+            compressed = compression if name.endswith((".py", ".json")) else zipfile.ZIP_STORED
+            packed.writestr(name, raw, compress_type=compressed)
     with pytest.raises(ModelError, match=complaint):
         io.read_torch_file(tmp_path / "a.pth")
 

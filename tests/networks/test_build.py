@@ -69,6 +69,30 @@ TINY = {
         {"architecture": "y90-unet", "classes": 2, "features": [6, 8], "strides": [2], "dropout_from": 1},
         (8, 6, 10),
     ),
+    "segresnet": (
+        {
+            "architecture": "segresnet",
+            "classes": 2,
+            "init_filters": 6,
+            "blocks_down": [1, 1],
+            "groups": 3,
+        },
+        (8, 6, 10),
+    ),
+    "segresnet-ds": (
+        {
+            "architecture": "segresnet-ds",
+            "classes": 2,
+            "init_filters": 6,
+            "blocks_down": [1, 1],
+            "scales": [[2, 2, 1], [2, 2, 2]],
+        },
+        (8, 6, 10),
+    ),
+    "dynunet": (
+        {"architecture": "dynunet", "classes": 2, "filters": [6, 8], "strides": [1, [2, 1, 2]], "res_block": True},
+        (8, 6, 10),
+    ),
 }
 
 
@@ -154,7 +178,8 @@ def steps_to_overfit(config, shape, *, steps, rate=1e-2):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
+# A SegResNetDS has the layers of a SegResNet, and takes a minute to compile.
+@pytest.mark.parametrize("name", [name for name in TINY if name != "segresnet-ds"])
 def test_overfits_one_case(name):
     config, shape = tiny(name)
     values, right = steps_to_overfit(config, shape, steps=60)
@@ -231,11 +256,16 @@ def test_deep_supervision_gives_coarser_outputs_in_training():
         return [y.shape for y in found]
 
     assert outputs(*tiny("plain-conv-unet")) == [(1, 6, 8, 12, 2), (1, 6, 4, 6, 2)]
+    deeper = {"blocks_down": [1, 1, 1], "scales": [[2, 2, 1], [2, 1, 2], [2, 2, 2]], "dsdepth": 2}
+    supervised = tiny("segresnet-ds", normalisation="instance", **deeper)
+    assert outputs(*supervised) == [(1, 8, 6, 10, 2), (1, 4, 3, 10, 2)]
     assert outputs(*tiny("plain-conv-unet", deep_supervision=False)) == [(1, 6, 8, 12, 2)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain-conv-unet", "residual-encoder-unet", "thesis-unet", "highres-unet"])
+@pytest.mark.parametrize(
+    "name", ["plain-conv-unet", "residual-encoder-unet", "thesis-unet", "highres-unet", "segresnet", "dynunet"]
+)
 def test_networks_without_batch_statistics_are_in_training_what_they_are_in_inference(name):
     config, shape = tiny(name)
     variables = initialise(config, seed=0)

@@ -27,6 +27,9 @@ SIZES = {
     "plain-conv-unet": ((128, 128, 128), (128, 128, 128)),
     "residual-encoder-unet": ((128, 128, 128), (128, 128, 128)),
     "monai-unet": ((128, 128, 128), (128, 128, 128)),
+    "segresnet": ((128, 128, 128), (128, 128, 128)),
+    "segresnet-ds": ((128, 128, 128), (128, 128, 128)),
+    "dynunet": ((128, 128, 128), (128, 128, 128)),
 }
 
 
@@ -63,7 +66,13 @@ def test_low_resolution_field_exceeds_the_patch():
 @pytest.mark.parametrize(
     ("name", "count"),
     # PyTorch's own modules of the same configuration, without biases that a normalisation takes away.
-    [("monai-unet", 4_807_780), ("plain-conv-unet", 31_191_000)],
+    [
+        ("monai-unet", 4_807_780),
+        ("plain-conv-unet", 31_191_000),
+        ("segresnet", 18_796_002),
+        ("segresnet-ds", 87_164_200),
+        ("dynunet", 31_189_410),
+    ],
 )
 def test_parameter_counts_are_those_of_the_originals(name, count):
     found = parameter_count(abstract_variables(load_network_preset(name)))

@@ -54,6 +54,28 @@ NETWORKS = {
         "features": [[1, 1]] * 3,
         "combined": [1],
     },
+    "segresnet-ds": {
+        "architecture": "segresnet-ds",
+        "classes": 1,
+        "init_filters": 1,
+        "blocks_down": [1, 1, 1],
+        "scales": [[2, 2, 1], [2, 1, 2], [2, 2, 2]],
+    },
+    "segresnet-ds by interpolation": {
+        "architecture": "segresnet-ds",
+        "classes": 1,
+        "init_filters": 1,
+        "blocks_down": [1, 1],
+        "scales": [[2, 2, 1], [1, 2, 2]],
+        "upsample_mode": "nontrainable",
+    },
+    "dynunet": {
+        "architecture": "dynunet",
+        "classes": 1,
+        "filters": [1, 1, 1],
+        "kernel_size": [[1, 3, 3], [3, 3, 5], [3, 3, 1]],
+        "strides": [1, [1, 2, 3], [2, 3, 1]],
+    },
     "y90": {"architecture": "y90-unet", "classes": 1, "features": [1, 1], "strides": [2]},
 }
 

@@ -70,12 +70,13 @@ def test_the_command_lines_words_win(description):
         ("units = 2", "units = 1", r"its weights are not those of .*model\.toml"),
         ("classes = 2", "classes = 3", r"model\.toml: model: the network has 3 classes, expected 2 for these labels"),
         ("overlap = 0.25", "overlap = 2", r"model\.toml: tiles\.overlap: Input should be less than 1"),
+        ("shape = [16, 12, 8]", "shape = [16, 14, 8]", r"model\.toml: tiles\.shape: .* the nearest is 16 x 16 x 8"),
         ("overlap", "overlapping", r"model\.toml: tiles\.overlapping: Extra inputs are not permitted"),
         ("[tiles]", "[tiles", r"model\.toml: is not TOML"),
         (
             DESCRIPTION[DESCRIPTION.index("[network]") : DESCRIPTION.index("[preprocessing]")],
             '[network]\narchitecture = "plain-conv-unet"\nclasses = 2\nfeatures = [3, 4]\n',
-            r"model\.toml: network is 'plain-conv-unet', expected 'monai-unet'",
+            r"model\.toml: network is 'plain-conv-unet', expected one of 'monai-unet', 'segresnet', ",
         ),
     ],
 )
@@ -90,5 +91,5 @@ def test_missing_and_foreign_files_are_one_line(description, tmp_path):
         segmentation.import_monai(CHECKPOINT, tmp_path / "none.toml")
     with pytest.raises(ModelError, match=r"none\.pth: cannot be read"):
         segmentation.import_monai(tmp_path / "none.pth", description())
-    with pytest.raises(ModelError, match=r"contains no weights of a MONAI UNet, whose names begin with 'model\.'; it"):
+    with pytest.raises(ModelError, match="contains the weights of an nnU-Net v2; import its folder"):
         segmentation.import_monai(REFERENCE / "torch_checkpoint.pth", description())
