@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
+    if options.pictures is not None:
+        options.pictures.mkdir(parents=True, exist_ok=True)
     bank, names = synthesis.load_shape_bank(options.bank)
     series = "validation" if options.validation else "held-out"
     shapes = jax.device_put(synthesis.split_bank(bank, names, validation=not options.validation))

@@ -23,6 +23,7 @@ from sirtjax import pipeline as pipeline
 from sirtjax import postprocess as postprocess
 from sirtjax import preprocess as preprocess
 from sirtjax import registration as registration
+from sirtjax import registration_networks as registration_networks
 from sirtjax import reports as reports
 from sirtjax import review as review
 from sirtjax import segmentation as segmentation

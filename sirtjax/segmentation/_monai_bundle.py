@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ModelError
+from sirtjax.parsing import ParseError, parse_json
 
 
 def _keys(*same: str, **other: str) -> dict[str, str]:
@@ -70,8 +71,8 @@ def bundle_network(checkpoint: Path, *, stated: Set[str]) -> BundleNetwork | Non
     if checkpoint.parent.name != "models" or not file.is_file():
         return None
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = parse_json(file.read_bytes())
+    except (OSError, ParseError) as error:
         raise ModelError(
             f"{file}: is not a readable JSON file ({error}); move the weights out of the bundle"
         ) from error
