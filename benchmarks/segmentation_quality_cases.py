@@ -32,21 +32,26 @@ class Series:
     Attributes:
       first: seed.
       held_out: liver shapes that were kept back from training.
-      digital_every: a seed divisible by this is a patient of the simulator.
+      digital_every: a seed divisible by this is a patient of the simulator; None for random patients only.
       mass_fraction: of cases with a mass.
       least_ml: of the masses' log-uniform volume.
+      preset: of the random patients.
     """
 
     first: int
     held_out: bool
-    digital_every: int
+    digital_every: int | None
     mass_fraction: float
     least_ml: float
+    preset: str = "default"
 
 
 SERIES = {
     "calibration": Series(first=1000, held_out=False, digital_every=3, mass_fraction=0.6, least_ml=60.0),
     "calibration-large": Series(first=2000, held_out=False, digital_every=4, mass_fraction=0.68, least_ml=120.0),
+    "calibration-hard": Series(
+        first=7000, held_out=False, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"
+    ),
     "held-out": Series(first=5000, held_out=True, digital_every=4, mass_fraction=0.68, least_ml=120.0),
 }
 
@@ -69,16 +74,14 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
     # Repeated to as many as the others, so that one program serves both.
     held = jax.tree.map(lambda array: np.resize(array, (train.count, *array.shape[1:])), held)
     banks = {False: jax.device_put(train), True: jax.device_put(held)}
-    preset = synthesis.load_preset("default")
-    modality = preset.modality.model_copy(update={"ct": 0.8, "mr": 0.2, "random": 0.0})
-    view = preset.view.model_copy(update={"far": 0.0, "anywhere": 0.05, "cut": 0.1})
-    config = preset.model_copy(update={"real_fraction": 0.9, "modality": modality, "view": view})
-    grid = Geometry.from_affine(config.shape, np.diag([config.spacing_mm] * 3 + [1.0]))
     draw = jax.jit(synthesis.random_sample, static_argnames="config")
 
-    def random_patient(seed: int, held_out: bool) -> tuple[Volume, LabelMap]:
-        image, labels = (np.asarray(part) for part in draw(jax.random.key(seed), banks[held_out], config=config))
-        liver = LabelMap.from_mask(labels > 0, grid, name="liver")
+    def random_patient(seed: int, series: Series) -> tuple[Volume, LabelMap]:
+        config = _config(series.preset)
+        grid = Geometry.from_affine(config.shape, np.diag([config.spacing_mm] * 3 + [1.0]))
+        shapes = banks[series.held_out]
+        image, labels = (np.asarray(part) for part in draw(jax.random.key(seed), shapes, config=config))
+        liver = LabelMap.from_mask((labels == 1) | (labels == 2), grid, name="liver")
         if (image > 1.0001).any():
             signal = np.maximum((image + 1) / 2 * MR_SIGNAL, 0)
             return Volume(signal.astype(np.float32), grid, unit="1"), liver
@@ -88,8 +91,8 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
 
     def make(seed: int, series: Series) -> Case | dict[str, Any]:
         random = np.random.default_rng([seed, 77])
-        digital = seed % series.digital_every == 0
-        image, liver = _simulated(seed, random) if digital else random_patient(seed, series.held_out)
+        digital = series.digital_every is not None and seed % series.digital_every == 0
+        image, liver = _simulated(seed, random) if digital else random_patient(seed, series)
         modality = "CT" if image.unit == "HU" else "MR"
         facts: dict[str, Any] = {"domain": "simulator" if digital else "random", "modality": modality}
         if liver.volume_ml("liver") < MIN_LIVER_ML:
@@ -100,6 +103,14 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
         return Case(image=image, liver=liver, modality=modality, facts=facts)
 
     return make
+
+
+def _config(name: str) -> synthesis.SynthesisConfig:
+    preset = synthesis.load_preset(name)
+    modality = preset.modality.model_copy(update={"ct": 0.8, "mr": 0.2, "random": 0.0})
+    changes = {"far": 0.0, "anywhere": 0.05} | ({"cut": 0.1} if name == "default" else {})
+    view = preset.view.model_copy(update=changes)
+    return preset.model_copy(update={"real_fraction": 0.9, "modality": modality, "view": view, "neighbours": False})
 
 
 def _simulated(seed: int, random: np.random.Generator) -> tuple[Volume, LabelMap]:
