@@ -97,7 +97,8 @@ class FilesConfig(Table):
     def _one_output(self) -> FilesConfig:
         if len({(scale.output, scale.unseen) for scale in self.preprocessing.intensities}) > 1:
             raise ValueError(
-                "all modalities must be mapped to the same `output` range, with `organ` all or none of them"
+                "all modalities must be mapped to the same `output` range and have the same value outside: "
+                '`organ` all or none of them, or `organ.outside = "low"`'
             )
         return self
 

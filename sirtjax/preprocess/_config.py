@@ -31,11 +31,13 @@ class OrganWindow(Table):
     """A window around the median of an organ: what differs from it lies on either side of the middle.
 
     `reach` is the distance to either end in the image's unit; with `relative` it is a fraction of the median. What the
-    network does not see becomes the median, so that nothing stands out but what differs from the organ.
+    network does not see becomes the median, so that nothing stands out but what differs from the organ; with
+    `outside = "low"` it becomes the lower end, like air.
     """
 
     reach: Positive
     relative: bool = False
+    outside: Literal["median", "low"] = "median"
 
 
 class IntensityScale(Table):
@@ -65,7 +67,9 @@ class IntensityScale(Table):
     @property
     def unseen(self) -> float:
         """Returns the value outside the image: the lower end, or the middle around an organ's median."""
-        return self.output[0] if self.organ is None else (self.output[0] + self.output[1]) / 2
+        if self.organ is None or self.organ.outside == "low":
+            return self.output[0]
+        return (self.output[0] + self.output[1]) / 2
 
 
 class OrganMask(Table):

@@ -87,6 +87,7 @@ TINY = {
     "thesis-lesions-3mm-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-generalised": ["network.features=[2,2,2,2]"],
+    "thesis-lesions-mr": ["network.features=[2,2,2,2]"],
     "thesis-liver-deepmedic-ct": [
         "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
         "network.combined=[2,2]",
@@ -121,6 +122,22 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert spec.labels == {"lesion": 1} and segmentation.labels_for_structure(spec, "lesions") == ("lesion",)
     assert spec.postprocess == (RemoveSmall(min_volume_ml=0.1),)
     assert spec.mirror_axes == (0, 1)
+
+
+@pytest.mark.parametrize("recipe", ["thesis-lesions-mr", "thesis-lesions-generalised"])
+def test_mr_of_lesions_is_relative_to_the_median_of_the_liver(tmp_path, recipe):
+    """As in the thesis: the median of the liver becomes 0, whatever the scale and the air around the patient."""
+    how = made_of(recipe, tmp_path / "run").spec.preprocessing
+    scale = next(one for one in how.intensities if one.modality == "MR")
+    rng = np.random.default_rng(4)
+    liver = np.zeros((12, 12, 12), bool)
+    liver[3:9, 3:9, 3:9] = True
+    for gain, air in [(1.0, 0), (7.5, 4)]:
+        image = np.pad(gain * np.where(liver, rng.uniform(80, 120, liver.shape), 300.0), air).astype(np.float32)
+        low, high = preprocess.intensity_window(image, scale, organ=np.pad(liver, air))
+        scaled = (image - low) / (high - low) - 0.5
+        assert abs(np.median(scaled[np.pad(liver, air)])) < 1e-6
+        assert low == 0 and scale.output == (-0.5, 0.5) and scale.unseen == -0.5
 
 
 def test_deepmedic_takes_more_at_once_than_in_training(tmp_path):

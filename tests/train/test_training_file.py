@@ -93,7 +93,7 @@ ORGAN = '{ modality = "CT", organ = { reach = 60.0 } }'
     ("intensities", "masked", "complaint"),
     [
         (ORGAN, False, r"intensities around the organ's median \(`organ`\) need the organ: give `mask`"),
-        (ORGAN + ', { modality = "MR", percentiles = [1.0, 99.0] }', True, "with `organ` all or none of them"),
+        (ORGAN + ', { modality = "MR", percentiles = [1.0, 99.0] }', True, "`organ` all or none of them"),
         (ORGAN + ', { modality = "MR", organ = { reach = 0.5, relative = true } }', True, None),
     ],
 )
