@@ -39,7 +39,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 
 # Real scans are painted on a grid about as fine as that of the digital patients.
 PAINTED_MM = 2.5
-CALIBRATION = ("calibration", "calibration-large", "calibration-hard")
+CALIBRATION = ("calibration", "calibration-large")
 PAINTED = (("gastric", 500.0), ("bowel", 669.0), ("renal", 300.0))
 
 
@@ -86,7 +86,7 @@ def make_outlines(bank_path: Path, output: Path, *, install: bool) -> None:
 
 def make_cases(bank: Path, name: str, count: int, output: Path) -> None:
     """Append a line per case."""
-    done = {row["seed"] for row in read_rows(output)} if output.exists() else set()
+    done = {row.get("seed") for row in read_rows(output)} if output.exists() else set()
     series, model = SERIES[name], with_any_calibration(segmentation.load_model("liver"))
     make = case_maker(bank)
     for seed in range(series.first, series.first + count):
