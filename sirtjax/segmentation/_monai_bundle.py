@@ -71,7 +71,7 @@ def bundle_network(checkpoint: Path, *, stated: Set[str]) -> BundleNetwork | Non
     if checkpoint.parent.name != "models" or not file.is_file():
         return None
     try:
-        config = parse_json(file.read_bytes())
+        config: Any = parse_json(file.read_bytes())
     except (OSError, ParseError) as error:
         raise ModelError(
             f"{file}: is not a readable JSON file ({error}); move the weights out of the bundle"

@@ -85,6 +85,7 @@ def fractions_by_source(
     args: Arguments = (),
     count: int = 128,
     batch_size: int = 8,
+    varied: Sequence[str] | None = None,
 ) -> Budget:
     """Computes the indices of `uncertainty_budget`, NaN for an output that no source changes.
 
@@ -95,6 +96,7 @@ def fractions_by_source(
       args: further arguments of the pipeline.
       count: samples of each set, a power of two from 64.
       batch_size: samples that are computed together.
+      varied: names of the sources that are varied; the others stay at their centre and get no index. None varies all.
 
     Raises:
       InputError: as `propagate_samples`.
@@ -103,13 +105,19 @@ def fractions_by_source(
     if count < 64 or count & (count - 1):
         raise InputError(f"count: expected a power of two from 64, got {count}")
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)
-    elements = layout[-1][2]
-    both = standard_normal_points((*layout, *_moved(layout, elements)), key, count=count)
+    chosen = [source for source in sources if varied is None or source.name in varied]
+    check_sources(chosen)
+    changed = layout_of(chosen)
+    elements = changed[-1][2]
+    both = standard_normal_points((*changed, *_moved(changed, elements)), key, count=count)
     first, second = both[:, :elements], both[:, elements:]
+    column = np.concatenate([np.arange(*part[1:3]) for part in layout if varied is None or part[0] in varied])
 
     def run(points: Float[np.ndarray, "count elements"]) -> np.ndarray:
-        found = run_samples(points, centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=batch_size)
-        return np.asarray(found, np.float64)
+        # The program is that of `propagate_samples`, which has all sources.
+        every = np.zeros((count, layout[-1][2]), points.dtype)
+        every[:, column] = points
+        return run_samples(every, centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=batch_size)
 
     base = run(first)
     if not np.isfinite(base).all():
@@ -119,7 +127,7 @@ def fractions_by_source(
     # Sets of few samples are correlated by chance: this correlation is removed, and is exact without any effect.
     other = run(second)
     fraction, error = {}, {}
-    for name, start, stop, _, _ in layout:
+    for name, start, stop, _, _ in changed:
         mixed = second.copy()
         mixed[:, start:stop] = first[:, start:stop]
         shared = run(mixed)

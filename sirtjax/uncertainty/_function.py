@@ -64,6 +64,7 @@ def map_first(function: Callable[..., Outputs], rows: Outputs, count: Integer[Ar
       rows: arrays in any structure with the rows as leading axis.
       count: number of rows to compute; it may be traced.
     """
+    function = jax.jit(function)  # traced once, for the shapes and for the loop
     one = jax.eval_shape(function, jax.tree.map(lambda x: x[0], rows))
     number = jax.tree.leaves(rows)[0].shape[0]
     empty = jax.tree.map(lambda x: jnp.zeros((number, *x.shape), x.dtype), one)

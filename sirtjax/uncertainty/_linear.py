@@ -15,6 +15,7 @@ from sirtjax.uncertainty._function import (
     Arguments,
     Layout,
     Numbers,
+    Outputs,
     Pipeline,
     evaluate,
     layout_of,
@@ -144,28 +145,30 @@ def _derivatives(
     origin = jnp.zeros(layout[-1][2])
     if forward:
         value, jacobian = function(origin), jax.jacfwd(function)(origin)
-    else:
-        # A random direction along all sources has no derivative of an output only if no source changes it.
-        value, slope = jax.jvp(function, (origin,), (everywhere,))
-        _, pull = jax.vjp(function, origin)
-        # One output after the other: all at once would keep the volumes of every output in memory.
-        jacobian = _rows(lambda one: pull(one)[0], jnp.eye(len(value), dtype=value.dtype), slope != 0, len(origin))
 
-    def curvature(direction: jax.Array) -> jax.Array:
+    def along(direction: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """First and second derivative along a direction."""
+
         def slope(z: jax.Array) -> jax.Array:
             first: jax.Array = jax.jvp(function, (z,), (direction,))[1]
             return first
 
-        second: jax.Array = jax.jvp(slope, (origin,), (direction,))[1]
-        return second
+        found: tuple[jax.Array, jax.Array] = jax.jvp(slope, (origin,), (direction,))
+        return found
 
-    return value, jacobian, _rows(curvature, directions, used, len(value))
+    if forward:
+        return value, jacobian, _rows(along, directions, used)[1]
+    # A random direction along all sources has no derivative of an output only if no source changes it. It is one more
+    # row of the second derivatives, because a program of its own for the first ones takes as long to compile.
+    first, second = _rows(along, jnp.concatenate([everywhere[None], directions]), jnp.append(True, used))
+    value, pull = jax.vjp(function, origin)
+    # One output after the other: all at once would keep the volumes of every output in memory.
+    jacobian = _rows(lambda one: pull(one)[0], jnp.eye(len(value), dtype=value.dtype), first[0] != 0)
+    return value, jacobian, second[1:]
 
 
-def _rows(
-    function: Callable[[jax.Array], jax.Array], points: jax.Array, wanted: jax.Array, size: int
-) -> Float[jax.Array, "count m"]:
+def _rows(function: Callable[[jax.Array], Outputs], points: jax.Array, wanted: jax.Array) -> Outputs:
     """The function at each wanted point, one after the other; rows of 0 elsewhere."""
     order = jnp.argsort(~wanted, stable=True)
     found = map_first(function, points[order], jnp.sum(wanted))
-    return jnp.zeros((len(points), size), points.dtype).at[order].set(found)
+    return jax.tree.map(lambda rows: jnp.zeros_like(rows).at[order].set(rows), found)

@@ -12,7 +12,16 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy import special
 
 from sirtjax.errors import InputError
-from sirtjax.uncertainty._function import Arguments, Layout, Numbers, Pipeline, evaluate, layout_of, numbers_of
+from sirtjax.uncertainty._function import (
+    Arguments,
+    Layout,
+    Numbers,
+    Pipeline,
+    evaluate,
+    layout_of,
+    map_first,
+    numbers_of,
+)
 from sirtjax.uncertainty._sources import Source, check_sources
 
 # Independent scramblings of the sequence: their scatter is the Monte Carlo error.
@@ -21,6 +30,8 @@ REPLICATES = 8
 MOST_ELEMENTS = 21201
 # Sources with more elements get pseudo-random numbers.
 SOBOL_ELEMENTS = 64
+# Points of one run of the compiled program, up to a multiple of the batch.
+SET = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +105,23 @@ def propagate_samples(
         raise InputError(f"count: expected a power of two from 64, got {count}")
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)
     points = standard_normal_points(layout, key, count=count)
-    values = run_samples(points, centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=batch_size)
-    samples = np.asarray(values, np.float64)
+    samples = run_samples(points, centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=batch_size)
     lost = int(np.count_nonzero(~np.isfinite(samples).all(axis=1)))
     if lost:
         raise InputError(f"samples: {lost} of {count} have an output that is NaN or infinite; reduce the sizes")
     nominal = run_samples(
-        np.zeros((1, layout[-1][2]), points.dtype), centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=1
+        np.zeros((1, layout[-1][2]), points.dtype),
+        centres,
+        sizes,
+        args,
+        pipeline=pipeline,
+        layout=layout,
+        batch_size=batch_size,
     )
     replicates = samples.reshape(REPLICATES, count // REPLICATES, -1)
     deviations = replicates.std(axis=1, ddof=1)
     return SampledPropagation(
-        value=np.asarray(nominal, np.float64)[0],
+        value=nominal[0],
         samples=samples,
         mean=samples.mean(axis=0),
         mean_error=replicates.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(REPLICATES),
@@ -156,9 +172,8 @@ def _sobol(elements: int, key: PRNGKeyArray, count: int) -> Float[np.ndarray, "c
     return found
 
 
-@functools.partial(jax.jit, static_argnames=("pipeline", "layout", "batch_size"))
 def run_samples(
-    points: Float[jax.Array, "count elements"],
+    points: Float[np.ndarray, "count elements"],
     centres: Numbers,
     sizes: Numbers,
     args: Arguments,
@@ -166,11 +181,53 @@ def run_samples(
     pipeline: Pipeline,
     layout: Layout,
     batch_size: int,
-) -> Float[jax.Array, "count m"]:
-    """Runs the pipeline at each point, `batch_size` of them together."""
+) -> Float[np.ndarray, "count m"]:
+    """Runs the pipeline at each point, `batch_size` of them together.
+
+    Any number of points is run by the same program, in sets of about 64: it takes long to compile.
+
+    Args:
+      points: (count, elements) standard normal numbers.
+      centres: centre of each source by name.
+      sizes: size of each source by name.
+      args: further arguments of the pipeline.
+      pipeline: pure function as in `propagate_samples`.
+      layout: slices of the sources.
+      batch_size: points that are computed together, which multiplies the memory.
+    """
+    rows, found = batch_size * -(-SET // batch_size), []
+    for first in range(0, len(points), rows):
+        some = points[first : first + rows]
+        batches = np.int32(-(-len(some) // batch_size))
+        some = np.concatenate([some, np.zeros((rows - len(some), points.shape[1]), points.dtype)])
+        values = _run_set(
+            some.reshape(-1, batch_size, points.shape[1]),
+            batches,
+            centres,
+            sizes,
+            args,
+            pipeline=pipeline,
+            layout=layout,
+        )
+        found.append(np.asarray(values, np.float64).reshape(rows, -1))
+    return np.concatenate(found)[: len(points)]
+
+
+@functools.partial(jax.jit, static_argnames=("pipeline", "layout"))
+def _run_set(
+    points: Float[jax.Array, "batches size elements"],
+    count: jax.Array,
+    centres: Numbers,
+    sizes: Numbers,
+    args: Arguments,
+    *,
+    pipeline: Pipeline,
+    layout: Layout,
+) -> Float[jax.Array, "batches size m"]:
+    """The outputs at the points of the first batches."""
 
     def one(z: jax.Array) -> jax.Array:
         return evaluate(pipeline, layout, z, centres, sizes, args)
 
-    found: jax.Array = jax.lax.map(one, points, batch_size=batch_size)
+    found: jax.Array = map_first(jax.vmap(one), points, count)
     return found

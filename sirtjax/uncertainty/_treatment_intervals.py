@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -185,6 +184,7 @@ def treatment_intervals(
     median, lower, upper = (narrow(one, v) for one, v in zip(bands, volumes.bounds, strict=True))
     ratios, deviation = narrow(ratios, volumes.log_ratios), narrow(deviation, volumes.standard_deviation)
     error = narrow(error, volumes.standard_deviation_error)
+    whole = known
     known = replace(known, data=data, truth=known.truth._replace(d_gy=known.truth.d_gy[:, :kept]))
     unravel = _unraveller(estimate)
     derivative = different = budget = budget_error = None
@@ -193,13 +193,16 @@ def treatment_intervals(
         flags = deviations_differ(_flat(derivative.standard_deviation), _flat(deviation), _flat(error))
         different = unravel(flags)
     if budget_count is not None:
-        used = [source for source in sources if np.any(np.asarray(source.size) > 0)]
-        fixed = {source.name: np.asarray(source.centre, np.float32) for source in sources if source not in used}
+        used = [source.name for source in sources if np.any(np.asarray(source.size) > 0)]
+        # The same program as that of the samples, with the doses of the whole histogram.
         parts = fractions_by_source(
-            _log_ratios_with, used, sets, args=(known, fixed), count=budget_count, batch_size=batch_size
+            log_ratios, sources, sets, args=(whole,), count=budget_count, batch_size=batch_size, varied=used
         )
-        budget = {name: unravel(row) for name, row in parts.fraction.items()}
-        budget_error = {name: unravel(row) for name, row in parts.error.items()}
+        divide = _unraveller(every)
+        budget, budget_error = (
+            {name: narrow(one, one.v_fraction) for name, one in ((name, divide(row)) for name, row in rows.items())}
+            for rows in (parts.fraction, parts.error)
+        )
     return TreatmentIntervals(
         estimate=estimate,
         median=median,
@@ -257,11 +260,6 @@ def _known(
     if not aligned:
         return known
     return replace(known, alignment=realignment(synthetic, regions, distance_mm, data, noise_scale=known.noise_scale))
-
-
-def _log_ratios_with(errors: dict[str, Array], known: KnownTreatment, fixed: dict[str, Array]) -> DoseMetrics:
-    """The logarithm of estimate over truth, with some sources at their centre."""
-    return log_ratios(cast("MeasurementErrors", {**fixed, **errors}), known)
 
 
 def _essential(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:

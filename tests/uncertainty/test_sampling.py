@@ -9,6 +9,8 @@ from scipy import integrate, stats
 from sirtjax.errors import InputError
 from sirtjax.uncertainty import Source, centred_interval, propagate, propagate_samples, uncertainty_budget
 from sirtjax.uncertainty._budget import fractions_by_source
+from sirtjax.uncertainty._function import layout_of, numbers_of
+from sirtjax.uncertainty._sampling import run_samples
 
 
 def source(name, centre, size, distribution="normal"):
@@ -160,3 +162,54 @@ def test_a_source_without_effect_has_no_part_of_the_budget():
     assert abs(sum(float(row[0]) for row in found.fraction.values()) - 1.0) < 0.15
     # Closed form of a log-normal product: (exp(s^2) - 1) over (exp(total) - 1).
     assert float(found.fraction["a"][0]) == pytest.approx((np.exp(0.25) - 1) / (np.exp(0.3125) - 1), abs=0.15)
+
+
+@pytest.mark.parametrize("batch_size", [1, 6, 100])
+@pytest.mark.parametrize("count", [1, 64, 131])
+def test_every_point_is_run_for_any_number_and_batch(count, batch_size):
+    sources = [source("x", np.ones(2), 0.5), source("y", 3.0, 0.1, "lognormal")]
+    points = np.random.default_rng(count).standard_normal((count, 3)).astype(np.float32)
+    found = run_samples(
+        points, *numbers_of(sources), (), pipeline=sum_of, layout=layout_of(sources), batch_size=batch_size
+    )
+    by_hand = (1.0 + 0.5 * points[:, :2]).sum(axis=1) * 3.0 * np.exp(0.1 * points[:, 2])
+    np.testing.assert_allclose(found, by_hand[:, None], rtol=1e-5, atol=1e-5)
+
+
+def sum_of(values):
+    return jnp.sum(values["x"]) * values["y"]
+
+
+def test_samples_and_budget_of_any_count_are_one_program():
+    traced = []
+
+    def function(values):
+        traced.append(1)
+        return values["x"] + values["y"]
+
+    sources = [source("x", 0.0, 1.0), source("y", 0.0, 1.0), source("still", 0.0, 0.0)]
+    propagate_samples(function, sources, jax.random.key(0), count=64)
+    first = len(traced)
+    propagate_samples(function, sources, jax.random.key(0), count=256)
+    uncertainty_budget(function, sources, jax.random.key(0), count=128)
+    fractions_by_source(function, sources, jax.random.key(0), count=64, varied=["x", "y"])
+    assert len(traced) == first > 0
+
+
+def test_a_budget_of_some_sources_is_that_without_the_others():
+    def function(values):
+        return values["a"] + 2.0 * values["b"] + 5.0 * values["other"]
+
+    a, other, b = source("a", 0.0, 1.0), source("other", 1.0, 1.0), source("b", 0.0, 1.0)
+    found = fractions_by_source(function, [a, other, b], jax.random.key(1), count=256, varied=["a", "b"])
+
+    def fixed(values):
+        return function(values | {"other": 1.0})
+
+    alone = fractions_by_source(fixed, [a, b], jax.random.key(1), count=256)
+    assert found.fraction.keys() == {"a", "b"}
+    for name in ("a", "b"):
+        np.testing.assert_allclose(found.fraction[name], alone.fraction[name], rtol=1e-4)
+        np.testing.assert_allclose(found.error[name], alone.error[name], rtol=1e-3)
+    with pytest.raises(InputError, match="at least one source"):
+        fractions_by_source(function, [a, other, b], jax.random.key(1), varied=[])
