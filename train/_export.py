@@ -12,7 +12,7 @@ from sirtjax import synthesis
 from sirtjax.errors import ConfigError
 from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing
-from sirtjax.segmentation import Model, ModelSpec, Tiles
+from sirtjax.segmentation import LesionDetectability, Model, ModelSpec, Tiles
 from sirtjax.train._data_config import FilesConfig, SyntheticConfig
 from sirtjax.train._run_folder import best_variables, run_config, run_state
 from sirtjax.train._tile_shape import tile_shape
@@ -20,6 +20,8 @@ from sirtjax.train._training_file import TrainingConfig
 
 # A ball of 5.8 mm: smaller parts are noise more often than lesions. Chosen here, the thesis keeps all.
 MIN_LESION_ML = 0.1
+# Largest contrast between lesions and the liver of random digital phantoms on CT.
+LARGEST_CONTRAST_HU = 80.0
 
 
 def model_of_runs(
@@ -99,6 +101,7 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
         tiles=tiles,
         mirror_axes=_flipped(config),
         postprocess=_postprocess(config.task),
+        detectability=_detectability(config),
         source=config.source,
         licence=licence,
     )
@@ -130,3 +133,12 @@ def _postprocess(task: str) -> tuple[PostprocessStep, ...]:
             return (RemoveSmall(min_volume_ml=MIN_LESION_ML),)
         case _:
             return ()
+
+
+def _detectability(config: TrainingConfig) -> LesionDetectability | None:
+    """Returns the limits of lesions that only random phantoms have taught, to which noise can look like a lesion."""
+    match config.task, config.data:
+        case "lesions", SyntheticConfig() as data:
+            return LesionDetectability(least_contrast_hu=LARGEST_CONTRAST_HU * data.synthesis.least_contrast)
+        case _:
+            return None

@@ -25,6 +25,7 @@ from sirtjax.segmentation._import_monai import import_monai as import_monai
 from sirtjax.segmentation._import_nnunet import import_nnunet as import_nnunet
 from sirtjax.segmentation._input import check_image as check_image
 from sirtjax.segmentation._input import image_modality as image_modality
+from sirtjax.segmentation._lesion_detectability import LesionDetectability as LesionDetectability
 from sirtjax.segmentation._liver_agreement import LiverAgreement as LiverAgreement
 from sirtjax.segmentation._liver_agreement import liver_agreement as liver_agreement
 from sirtjax.segmentation._liver_for_lesions import LIVER_MODEL as LIVER_MODEL
@@ -95,6 +96,7 @@ __all__ = [
     "DiagnosticSegmentation",
     "EvidenceWeight",
     "Flag",
+    "LesionDetectability",
     "LesionLiver",
     "LesionUptake",
     "LiverAgreement",

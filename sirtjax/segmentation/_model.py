@@ -17,6 +17,7 @@ from sirtjax.io import Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import NetworkConfig, Variables
 from sirtjax.postprocess import PostprocessStep
 from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
+from sirtjax.segmentation._lesion_detectability import LesionDetectability
 from sirtjax.segmentation._quality_calibration import QualityCalibration
 from sirtjax.typing import Array
 
@@ -53,6 +54,7 @@ class ModelSpec(Table):
       previous: first stage of a cascade, whose labels become input channels.
       previous_values: label values of the first stage that become input channels.
       quality: calibration of the estimated liver quality; None if it was not calibrated for these weights.
+      detectability: limits of a lesion model, by which components that are noise are removed; None keeps all of them.
       source: source of the model.
       licence: short name of the licence; the text is next to the weights.
     """
@@ -71,6 +73,7 @@ class ModelSpec(Table):
     previous: ModelSpec | None = None
     previous_values: tuple[Label, ...] = ()
     quality: QualityCalibration | None = None
+    detectability: LesionDetectability | None = None
     source: str = ""
     licence: str = ""
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
 
 import jax
 
@@ -9,8 +11,9 @@ from sirtjax.segmentation._flags import flags_of
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._predictor import predict
 from sirtjax.segmentation._request import Progress, make_request
-from sirtjax.segmentation._result import Segmentation
+from sirtjax.segmentation._result import Flag, Segmentation
 from sirtjax.segmentation._structures import Structure
+from sirtjax.segmentation._visible_lesions import visible_lesions
 from sirtjax.volume import LabelMap, Volume
 
 
@@ -40,7 +43,8 @@ def segment(
       modality: "CT" or "MR"; needed if the image is not in HU.
       mirror: average over the flips that the model was trained with: slower by their number.
       liver: mask that limits lesions; those further than 6 mm outside it are removed. A model that was trained inside
-        the liver requires it.
+        the liver requires it. The noise in it decides whether lesions are detectable, and a model with limits of
+        detectability loses the components that do not exceed it.
       min_volume_ml: smallest volume of a component that is not removed. Default: value of the model.
       maps: also return probabilities and uncertainty of an nnU-Net, on the image's grid; other models always return
         them, on the network's grid.
@@ -67,6 +71,14 @@ def segment(
         progress=progress,
     )
     found = predict(request)
+    timings_s = dict(found.timings_s)
+    noise_flags: tuple[Flag, ...] = ()
+    if structure == "lesions" and liver is not None:
+        began = perf_counter()
+        limits = model.spec.detectability
+        visible = visible_lesions(volume, found.labels, liver, modality=request.modality, limits=limits)
+        found, noise_flags = replace(found, labels=visible.labels), visible.flags
+        timings_s["noise"] = perf_counter() - began
     labels = LabelMap(found.labels, volume.geometry, names=request.names)
     volumes_ml = {name: labels.volume_ml(name) for _, name in labels.names}
     if volumes_ml.get("liver") == 0:
@@ -82,6 +94,6 @@ def segment(
         uncertainty=found.uncertainty,
         spread=found.spread,
         quality=found.quality,
-        timings_s=found.timings_s,
-        flags=flags_of(labels, found, lesions=structure == "lesions"),
+        timings_s=timings_s,
+        flags=(*noise_flags, *flags_of(labels, found, lesions=structure == "lesions")),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirtjax import io, ops
+from sirtjax.errors import ImageFormatError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._products import Hooks
 from sirtjax.workflows._voi import AutomaticMask
@@ -39,6 +40,9 @@ def automatic_hooks(
       lesion_model: name or folder of the lesion model.
       segment_lesions: whether to segment lesions, as in `Case.masks.segment_lesions`.
       on_step: called with the name of each step when it starts.
+
+    Raises:
+      ImageFormatError: raised by the hook of lesions if it finds none in an image that cannot show them.
     """
 
     @cache
@@ -67,9 +71,14 @@ def automatic_hooks(
             )
         together = found(image, lesion_model, "lesions", within)
         quality_flags += tuple(flag.message for flag in together.flags)
+        apart = _apart(together.labels)
+        unseen = [flag.message for flag in together.flags if flag.code == "lesions_not_detectable"]
+        if unseen and not apart:
+            # A flag needs a mask in the plan; without any, an empty result would read as a liver without lesions.
+            raise ImageFormatError(f"none was found, but {unseen[0]}")
         return {
             name: AutomaticMask(labels, f"the model {together.method!r}", quality_flags)
-            for name, labels in _apart(together.labels).items()
+            for name, labels in apart.items()
         }
 
     def lungs(image: io.Image) -> AutomaticMask:

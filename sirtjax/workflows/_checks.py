@@ -62,7 +62,8 @@ def _automatic_checks(products: AllStepResults) -> list[Check]:
     found: list[Check] = []
     for method in dict.fromkeys(voi.automatic for voi in automatic):
         of_it = [voi for voi in automatic if voi.automatic == method]
-        quality_flags = [doubt for voi in of_it for doubt in voi.quality_flags]
+        # All lesions of one segmentation have the same flags.
+        quality_flags = tuple(dict.fromkeys(doubt for voi in of_it for doubt in voi.quality_flags))
         names = ", ".join(voi.name for voi in of_it)
         found += dosimetry.automatic_mask_checks(names, method=str(method), quality_flags=quality_flags)
         for voi in of_it:

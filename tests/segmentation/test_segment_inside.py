@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax import segmentation
+from sirtjax import ops, segmentation
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, ModelError
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale, OrganMask
-from sirtjax.segmentation import Model, ModelSpec, Tiles, read_model, save_model
+from sirtjax.segmentation import LesionDetectability, Model, ModelSpec, Tiles, read_model, save_model
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 GRID = Geometry.from_axes((64, 60, 40), spacing_mm=(3.0, 3.0, 4.0), origin_mm=(-95, -88, 220))
@@ -126,6 +126,30 @@ def test_a_crowd_of_lesions_is_flagged(model):
         found = segmentation.segment(volume, model, structure="lesions", liver=liver)
         assert [flag.code for flag in found.flags] == flagged
     assert found.flags[0].message.startswith("18 parts of lesions, more than 15: on a noisy or low-dose image")
+
+
+def test_noise_is_no_lesion_and_an_image_of_noise_is_flagged(model):
+    """On a noisy CT without contrast medium the network finds its brightest places, and a bright lesion."""
+    volume, liver = scene(DEEP)
+    hu = np.asarray(volume.array) + np.random.default_rng(1).normal(0, 45, GRID.shape) - 35 * liver.mask("liver")
+    noisy = Volume(hu.astype("f4"), GRID, unit="HU")
+    options = {"min_volume_ml": 0.1}
+    before = found(noisy, model, liver, **options)
+    limits = LesionDetectability(least_contrast_hu=16.0)
+    careful = replace(model, spec=model.spec.model_copy(update={"detectability": limits}))
+    after = found(noisy, careful, liver, **options)
+    count = [int(ops.components(one.labels.mask("lesions"), connectivity=26).max()) for one in (before, after)]
+    assert count[0] >= 20 and count[1] == 1
+    assert (after.labels.mask("lesions") & ball(*DEEP)).any() and "noise" in after.timings_s
+    assert after.volumes_ml["lesions"] == after.labels.volume_ml("lesions") < before.volumes_ml["lesions"]
+    assert [flag.code for flag in before.flags] == ["lesions_not_detectable", "many_lesions"]
+    assert [flag.code for flag in after.flags] == ["lesions_not_detectable"]
+    assert "segment them on the diagnostic image" in after.flags[0].message
+    # All that the network finds stays in the probabilities, and all labels of a model are what it finds.
+    np.testing.assert_array_equal(after.probabilities["lesions"].array, before.probabilities["lesions"].array)
+    # The same image with contrast medium and without noise is neither flagged nor changed.
+    assert found(volume, careful, liver).flags == ()
+    np.testing.assert_array_equal(found(volume, careful, liver).labels.array, found(volume, model, liver).labels.array)
 
 
 def test_a_liver_that_can_t_be_used_is_refused(model):

@@ -87,6 +87,7 @@ TINY = {
     "thesis-lesions-3mm-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-generalised": ["network.features=[2,2,2,2]"],
+    "lesions-synthetic": ["network.features=[2,2,2,2,2]"],
     "thesis-lesions-mr": ["network.features=[2,2,2,2]"],
     "thesis-liver-deepmedic-ct": [
         "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
@@ -96,7 +97,8 @@ TINY = {
 
 
 def made_of(recipe, folder, *overrides):
-    config = train.load_training(recipe, overrides=[*TINY.get(recipe, ()), "data.path=nowhere", *overrides])
+    data = () if recipe == "lesions-synthetic" else ("data.path=nowhere",)
+    config = train.load_training(recipe, overrides=[*TINY.get(recipe, ()), *data, *overrides])
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"config": plain(config)}))
     save_tree(folder / BEST, networks.initialise(config.network, seed=3), {**plain(config), "step": 1, "dsc": 0.1})
@@ -121,7 +123,15 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert networks.output_shape(spec.network, spec.tiles.shape) == output
     assert spec.labels == {"lesion": 1} and segmentation.labels_for_structure(spec, "lesions") == ("lesion",)
     assert spec.postprocess == (RemoveSmall(min_volume_ml=0.1),)
+    assert spec.detectability is None  # patients have taught it what noise is
     assert spec.mirror_axes == (0, 1)
+
+
+def test_lesions_of_random_phantoms_have_limits_of_their_contrast(tmp_path):
+    """A network that has seen no image of a patient takes the noise of some for lesions."""
+    spec = made_of("lesions-synthetic", tmp_path / "run").spec
+    assert spec.detectability == segmentation.load_model("lesions").spec.detectability
+    assert spec.detectability == segmentation.LesionDetectability(least_contrast_hu=16.0)
 
 
 @pytest.mark.parametrize("recipe", ["thesis-lesions-mr", "thesis-lesions-generalised"])

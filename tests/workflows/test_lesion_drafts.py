@@ -93,6 +93,36 @@ def test_what_speaks_against_them_goes_with_them(folder, monkeypatch, given):
     assert ("doubtful liver" in found["Lesion 1"].quality_flags) != given
 
 
+@pytest.mark.parametrize("code", ["lesions_not_detectable", "many_lesions"])
+def test_none_found_where_none_can_be_is_not_a_liver_without_lesions(folder, monkeypatch, code):
+    def segment(volume, model, *, structure, modality, liver):
+        none = LabelMap.from_mask(np.zeros(GRID.shape, bool), GRID, name=structure)
+        flags = (Flag(code=code, message="lesions cannot be detected"),)
+        return Segmentation(labels=none, volumes_ml={structure: 0.0}, method=model, flags=flags)
+
+    monkeypatch.setattr("sirtjax.segmentation.load_model", lambda name: name)
+    monkeypatch.setattr("sirtjax.segmentation.segment", segment)
+    hooks = automatic_hooks(segment_lesions=True)
+    if code == "lesions_not_detectable":
+        error, message = (
+            ImageFormatError,
+            r"lesions: none was found, but lesions cannot be detected; or add",
+        )
+    else:
+        error, message = ConfigError, r"no lesion was found: add \[masks.lesions\] to the case"
+    with pytest.raises(error, match=message):
+        run_until(loaded(folder), "lesions", hooks=hooks)
+
+
+def test_a_flag_of_several_lesions_is_reported_once(folder):
+    mask = drawn()
+    other = LabelMap.from_mask(np.asarray(mask.array) > 0, GRID, name="Lesion 2")
+    found = [AutomaticMask(one, "the model 'x'", ("doubtful",)) for one in (mask, other)]
+    drafts = dict(zip(("Lesion 1", "Lesion 2"), found, strict=True))
+    result, _, _ = plan_case(loaded(folder), hooks=Hooks(segment_lesions=Finder(drafts)))
+    assert [check.where for check in result.checks if check.code == "SJ111"] == ["doubtful"]
+
+
 def test_nothing_is_looked_for_unasked(folder):
     masks = {"liver": case.case_table()["masks"]["liver"]}
     unasked = loaded(folder, masks=masks)
