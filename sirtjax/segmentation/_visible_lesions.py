@@ -18,6 +18,9 @@ from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geomet
 SPACING_MM, MARGIN_VOXELS = (2.5, 2.5, 2.5), 4
 # A component is compared with balls up to this many times the radius of its volume: a network often finds a part.
 LARGER = 1.3
+# In an image that can show lesions, larger components are retained: a lost lesion is worse than a false one, and the
+# false ones are small (at most 0.6 mL on five digital phantoms).
+SMALL_ML = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +50,8 @@ def visible_lesions(
 
     A component is retained if the mean of a ball around one of its voxels differs from the liver around it more than
     pure noise does anywhere in the liver, with an expected number of false alarms per liver. This accounts for the size
-    of the component and for the number of places.
+    of the component and for the number of places. If typical lesions are detectable, all components from 1 mL are
+    retained.
 
     Args:
       volume: image.
@@ -67,14 +71,17 @@ def visible_lesions(
     array = np.asarray(volume.array)
     image = to_grid(volume, grid, fill=float(array.min()))
     noise = liver_noise(image, inside, suspected, spacing_mm=grid.spacing_mm)
+    flags = detectability_flags(noise.median, noise.noise_at(RADIUS_MM), modality=modality, limits=limits)
     kept = labels
     removed: list[int] = []
     if limits is not None and noise.scales:
         sizes_ml = np.bincount(parts.ravel(), minlength=len(places) + 1)[1:] * volume.geometry.voxel_volume_ml
-        ratios = (_significance(noise, *one, limits) for one in zip(places, sizes_ml.tolist(), strict=True))
-        removed = [number for number, ratio in enumerate(ratios, start=1) if ratio <= 1]
+        removed = [
+            number
+            for number, (place, size_ml) in enumerate(zip(places, sizes_ml.tolist(), strict=True), start=1)
+            if (flags or size_ml < SMALL_ML) and _significance(noise, place, size_ml, limits) <= 1
+        ]
         kept = np.where(np.isin(parts, removed), labels.dtype.type(0), labels) if removed else labels
-    flags = detectability_flags(noise.median, noise.noise_at(RADIUS_MM), modality=modality, limits=limits)
     return VisibleLesions(labels=kept, removed=len(removed), flags=flags)
 
 

@@ -95,6 +95,16 @@ def test_a_low_contrast_needs_a_large_lesion():
     assert (result.labels > 0)[ball(*large[:2])].all() and not (result.labels > 0)[ball(*small[:2])].any()
 
 
+@pytest.mark.parametrize(("liver_hu", "noise_hu", "flagged"), [(110, 12, False), (55, 25, True)])
+def test_larger_components_are_removed_only_if_lesions_are_not_detectable(liver_hu, noise_hu, flagged):
+    """Neither exceeds the noise; the larger one could be a lesion of low contrast if the image can show lesions."""
+    small, large = ball((-35, 0, 176), 5), ball((20, 0, 176), 9)
+    result = seen(image(liver_hu, noise_hu, seed=3), small | large)
+    assert bool(result.flags) == flagged
+    assert not (result.labels > 0)[small].any() and (result.labels > 0)[large].all() == (not flagged)
+    assert result.removed == 1 + flagged
+
+
 def test_the_noise_of_averages_is_that_of_many_images():
     """Balls of 9 mm in white noise: the standard deviation falls with the square root of their voxels."""
     volume = image(100, 20, correlated=0.0)
