@@ -41,14 +41,16 @@ def over_voxels(
 ) -> Float[jax.Array, ""]:
     """Computes the weighted sum over channels and the mean over samples and voxels."""
     if class_weights is not None:
-        weights = mean_weights(class_weights, terms.shape[-1])
+        weights = mean_weights(class_weights, terms.shape[-1], terms.dtype)
         terms = terms * jnp.reshape(weights, (1,) * (terms.ndim - 1) + (-1,))
     return jnp.mean(jnp.sum(terms, axis=-1))
 
 
-def mean_weights(class_weights: Real[Array, " classes"] | None, count: int) -> Float[jax.Array, " classes"]:
+def mean_weights(
+    class_weights: Real[Array, " classes"] | None, count: int, dtype: jnp.dtype
+) -> Float[jax.Array, " classes"]:
     """Returns the weight of each class, equal by default; raises ValueError if their number is another."""
-    weights = jnp.ones(count) if class_weights is None else jnp.asarray(class_weights, jnp.float32)
+    weights = jnp.ones(count, dtype) if class_weights is None else jnp.asarray(class_weights, dtype)
     if weights.shape != (count,):
         raise ValueError(f"class_weights must be {count} numbers, got shape {weights.shape}")
     return weights

@@ -54,7 +54,7 @@ def soft_dice_loss(
     """
     check_channels("soft_dice_loss", logits, onehot)
     predicted = probabilities(logits, regions=regions)
-    weights = mean_weights(class_weights, logits.shape[-1])
+    weights = mean_weights(class_weights, logits.shape[-1], predicted.dtype)
     if not background and not overlapping(logits, regions):
         predicted, onehot, weights = predicted[..., 1:], onehot[..., 1:], weights[1:]
     axes = tuple(range(0 if whole_batch else 1, predicted.ndim - 1))
