@@ -28,7 +28,7 @@ def on_field(energy, **options):
 FOLDED = deformations.rough(size_mm=1.5)
 LOGITS, CLASSES = 2 * draw(2, 3, 4, 5, 3, seed=4) - 1, np.eye(3, dtype="f4")[(3 * draw(2, 3, 4, 5, seed=5)).astype(int)]
 CASES = {
-    "soft_dice_loss": (losses.soft_dice_loss, (LOGITS, CLASSES), {}),
+    "soft_dice_loss": (losses.soft_dice_loss, (LOGITS, CLASSES), {"class_weights": 1 + draw(3)}),
     "probability_dice_loss": (
         losses.probability_dice_loss,
         (draw(6, 7, 5), draw(6, 7, 5, seed=1)),
@@ -75,6 +75,17 @@ def test_a_float32_scalar_the_same_under_jit_and_in_batches(name):
     batch = np.stack([first, 0.9 * first])
     values = jax.jit(jax.vmap(lambda x: loss(x, *rest, **extra)))(batch)
     np.testing.assert_allclose(values, [eager, compiled((batch[1], *rest), extra)], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["soft_dice_loss", "cross_entropy_loss", "focal_loss"])
+def test_class_weights_keep_double_precision(name):
+    """A change that float32 rounds away changes the loss in proportion."""
+    loss, arrays, _ = CASES[name]
+    with jax.enable_x64(True):
+        wide, step = [np.asarray(x, "f8") for x in arrays], 1e-9
+        low, middle, high = (loss(*wide, class_weights=np.array([1.0, 1.0, 1.0 + k * step])) for k in (-1, 0, 1))
+        assert abs(high - middle) > 1e-12
+        np.testing.assert_allclose(high - middle, middle - low, rtol=1e-3)
 
 
 @pytest.mark.slow
