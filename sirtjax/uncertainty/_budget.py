@@ -99,9 +99,12 @@ def fractions_by_source(
       varied: names of the sources that are varied; the others stay at their centre and get no index. None varies all.
 
     Raises:
-      InputError: as `propagate_samples`.
+      InputError: as `propagate_samples`, or `varied` names something else.
     """
     check_sources(sources)
+    unknown = sorted(set(varied or ()) - {source.name for source in sources})
+    if unknown:
+        raise InputError(f"varied: no source is called {', '.join(unknown)}")
     if count < 64 or count & (count - 1):
         raise InputError(f"count: expected a power of two from 64, got {count}")
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)

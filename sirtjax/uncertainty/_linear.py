@@ -153,8 +153,8 @@ def _derivatives(
             first: jax.Array = jax.jvp(function, (z,), (direction,))[1]
             return first
 
-        found: tuple[jax.Array, jax.Array] = jax.jvp(slope, (origin,), (direction,))
-        return found
+        both: tuple[jax.Array, jax.Array] = jax.jvp(slope, (origin,), (direction,))
+        return both
 
     if forward:
         return value, jacobian, _rows(along, directions, used)[1]

@@ -213,3 +213,5 @@ def test_a_budget_of_some_sources_is_that_without_the_others():
         np.testing.assert_allclose(found.error[name], alone.error[name], rtol=1e-3)
     with pytest.raises(InputError, match="at least one source"):
         fractions_by_source(function, [a, other, b], jax.random.key(1), varied=[])
+    with pytest.raises(InputError, match="varied: no source is called c"):
+        fractions_by_source(function, [a, other, b], jax.random.key(1), varied=["a", "c"])
