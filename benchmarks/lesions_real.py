@@ -8,7 +8,7 @@ performance. Of scans without drawn lesions it prints the number of components. 
 finds before components that do not exceed the noise of the liver are removed.
 
     python benchmarks/lesions_real.py --data FOLDER --pictures PICTURES -o results.json
-    python benchmarks/lesions_real.py --first-seed 2000 --patients 10 [--keep-noise]
+    python benchmarks/lesions_real.py --first-seed 2100 --patients 10 [--keep-noise]
 
 FOLDER is described in segmentation_cases.py; of its scans only 3D-IRCADb-01 case 1 has lesions drawn.
 """
@@ -26,8 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import segmentation_cases
-from segmentation_cases import Case, digital_cases, draw, real_cases, write_results
+from segmentation_cases import FIRST_SEED, Case, digital_cases, draw, real_cases, write_results
 
 from sirtjax import metrics, ops, segmentation
 from sirtjax.errors import SirtjaxError
@@ -84,7 +83,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of real scans; without it digital patients alone")
     parser.add_argument("--model", default="lesions", help="name or folder of the model")
     parser.add_argument("--patients", type=int, default=4, help="digital patients")
-    parser.add_argument("--first-seed", type=int, default=segmentation_cases.FIRST_SEED, help="of the digital patients")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the digital patients")
     parser.add_argument("--keep-noise", action="store_true", help="keep components that do not exceed the noise")
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each case, inside the drawn liver")
     parser.add_argument("-o", "--output", type=Path)
@@ -94,9 +93,9 @@ def main() -> None:
     model, liver_model = segmentation.load_model(given.model), segmentation.load_model("liver")
     if given.keep_noise:
         model = replace(model, spec=model.spec.model_copy(update={"detectability": None}))
-    segmentation_cases.FIRST_SEED = given.first_seed
     rows: list[dict[str, Any]] = []
-    for case in itertools.chain(real_cases(given.data) if given.data else (), digital_cases(given.patients)):
+    digital = digital_cases(given.patients, first_seed=given.first_seed)
+    for case in itertools.chain(real_cases(given.data) if given.data else (), digital):
         if case.liver is None or (case.lesions is not None and not case.lesions.mask("lesions").any()):
             continue
         automatic = segmentation.segment(case.image, liver_model, structure="liver", modality=case.modality).labels

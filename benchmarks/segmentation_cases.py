@@ -105,7 +105,7 @@ def _on(labels: LabelMap, image: Volume) -> LabelMap:
     return labels if labels.geometry == image.geometry else spatial.resample_labels(labels, image.geometry)
 
 
-def digital_cases(count: int) -> Iterator[Case]:
+def digital_cases(count: int, *, first_seed: int = FIRST_SEED) -> Iterator[Case]:
     """Digital patients at the resolution of clinical images, with their true liver, lesions included."""
     sessions = (
         ("diagnostic_ct", "diagnostic_ct", "CT", "contrast CT"),
@@ -113,7 +113,7 @@ def digital_cases(count: int) -> Iterator[Case]:
         ("mr", "mr", "MR", "T1 MR"),
     )
     config = phantom.load_preset("default")
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
+    for seed in range(first_seed, first_seed + count):
         made = phantom.simulate_patient(seed, config, sessions=("diagnostic_ct", "spect", "mr"))
         for name, session, modality, words in sessions:
             image = made.images[name]

@@ -298,6 +298,8 @@ def _print(done: SegmentedFile, *, rows: Sequence[list[str]] = ()) -> None:
     rows = [["found by", done.found.method], *rows]
     if quality is not None:
         rows.append(["estimated DSC", f"{quality.dsc:.2f} ({quality.low:.2f} to {quality.high:.2f})"])
+    if done.found.removed_as_noise:
+        rows.append(["removed as noise", f"{done.found.removed_as_noise} components"])
     rows += [[stage, f"{seconds:.2f} s"] for stage, seconds in timings.items()]
     rows.append(["in all", f"{sum(timings.values()):.2f} s"])
     _console.emit_table("automatic, not verified", [done.structure, f"{done.volume_ml:.1f} mL"], rows)

@@ -20,8 +20,6 @@ from sirtjax.train._training_file import TrainingConfig
 
 # A ball of 5.8 mm: smaller parts are noise more often than lesions. Chosen here, the thesis keeps all.
 MIN_LESION_ML = 0.1
-# Largest contrast between lesions and the liver of random digital phantoms on CT.
-LARGEST_CONTRAST_HU = 80.0
 
 
 def model_of_runs(
@@ -139,6 +137,6 @@ def _detectability(config: TrainingConfig) -> LesionDetectability | None:
     """Returns the limits of lesions that only random phantoms have taught, to which noise can look like a lesion."""
     match config.task, config.data:
         case "lesions", SyntheticConfig() as data:
-            return LesionDetectability(least_contrast_hu=LARGEST_CONTRAST_HU * data.synthesis.least_contrast)
+            return LesionDetectability(least_contrast_hu=synthesis.LARGEST_CONTRAST_HU * data.synthesis.least_contrast)
         case _:
             return None

@@ -62,6 +62,7 @@ class SegmentedFile:
             "verified": False,
             "volume_ml": self.volume_ml,
             "flags": [{"code": flag.code, "message": flag.message} for flag in found.flags],
+            "removed_as_noise": found.removed_as_noise,
             "quality": _described_quality(found),
             "timings_s": {stage: round(seconds, 4) for stage, seconds in self.timings_s.items()},
             "output": str(files.labels),

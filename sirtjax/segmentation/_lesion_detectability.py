@@ -73,11 +73,11 @@ def detectability_flags(
     if max(seen, least) <= typical:
         return ()
     unit = " HU" if modality == "CT" else ""
-    reason = f"for {ROSE:g} times the noise" if seen >= least else "for this model"
+    reason = f"{ROSE:g} times the noise" if seen >= least else "the smallest that this model was trained with"
     dry = " (no or little contrast medium)" if modality == "CT" and typical <= UNENHANCED_CONTRAST_HU + 5 else ""
     message = (
-        f"lesions cannot be detected in this image: with a radius of {RADIUS_MM:g} mm they need a contrast of "
-        f"{max(seen, least):.0f}{unit} {reason}, typical is {typical:.0f}{unit} in a liver of {liver:.0f}{unit}{dry}; "
-        "segment them on the diagnostic image"
+        f"lesions cannot be detected in this image: one of {RADIUS_MM:g} mm radius needs a contrast of "
+        f"{max(seen, least):.0f}{unit} ({reason}), but {typical:.0f}{unit} is typical in a liver of "
+        f"{liver:.0f}{unit}{dry}; segment them on the diagnostic image"
     )
     return (Flag(code="lesions_not_detectable", message=message),)

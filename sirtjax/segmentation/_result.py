@@ -34,6 +34,7 @@ class Segmentation:
       spread: standard deviation among the networks of an ensemble, on their grid; None for a single one.
       quality: estimated agreement of the liver with the true one; None if the model has no calibration.
       flags: quality flags, which require a review.
+      removed_as_noise: number of lesions that were removed because they do not exceed the noise of the liver.
       timings_s: duration of each stage.
     """
 
@@ -45,4 +46,5 @@ class Segmentation:
     spread: Volume | None = None
     quality: QualityEstimate | None = None
     flags: tuple[Flag, ...] = ()
+    removed_as_noise: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)

@@ -73,11 +73,12 @@ def segment(
     found = predict(request)
     timings_s = dict(found.timings_s)
     noise_flags: tuple[Flag, ...] = ()
+    removed = 0
     if structure == "lesions" and liver is not None:
         began = perf_counter()
         limits = model.spec.detectability
         visible = visible_lesions(volume, found.labels, liver, modality=request.modality, limits=limits)
-        found, noise_flags = replace(found, labels=visible.labels), visible.flags
+        found, noise_flags, removed = replace(found, labels=visible.labels), visible.flags, visible.removed
         timings_s["noise"] = perf_counter() - began
     labels = LabelMap(found.labels, volume.geometry, names=request.names)
     volumes_ml = {name: labels.volume_ml(name) for _, name in labels.names}
@@ -96,4 +97,5 @@ def segment(
         quality=found.quality,
         timings_s=timings_s,
         flags=(*noise_flags, *flags_of(labels, found, lesions=structure == "lesions")),
+        removed_as_noise=removed,
     )

@@ -1,5 +1,6 @@
 """Training images of random digital phantoms, drawn inside the compiled training step."""
 
+from sirtjax.synthesis._config import LARGEST_CONTRAST_HU as LARGEST_CONTRAST_HU
 from sirtjax.synthesis._config import InsideLiver as InsideLiver
 from sirtjax.synthesis._config import SynthesisConfig as SynthesisConfig
 from sirtjax.synthesis._config import UnusualAnatomy as UnusualAnatomy
@@ -32,6 +33,7 @@ from sirtjax.synthesis._shape_bank import split_bank as split_bank
 __all__ = [
     "CT_WINDOW_HU",
     "FIRST_NEIGHBOUR",
+    "LARGEST_CONTRAST_HU",
     "MR_LIMIT",
     "MR_PERCENTILE",
     "NEIGHBOURS",

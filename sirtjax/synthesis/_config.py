@@ -11,6 +11,8 @@ from sirtjax.config import IntervalTable
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Largest contrast between lesions and the liver on CT.
+LARGEST_CONTRAST_HU = 80.0
 # The fields at half the resolution need an even number of voxels.
 Size = Annotated[int, Field(ge=16, le=256, multiple_of=2)]
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Integer, PRNGKeyArray
 
-from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._config import LARGEST_CONTRAST_HU, SynthesisConfig
 from sirtjax.synthesis._liver import LESIONS
 
 
@@ -258,7 +258,7 @@ def _lesion_values(key: PRNGKeyArray, liver: jax.Array, kind: jax.Array, least: 
     common = jax.random.uniform(keys[0], minval=-1.0, maxval=0.35)
     each = common + 0.2 * jax.random.normal(keys[1], (LESIONS,))
     each = jnp.where(each < 0, -1.0, 1.0) * jnp.maximum(jnp.abs(each), least)
-    size = jnp.array([80.0, 0.6, 0.9])[kind] * jnp.where(kind == 0, 1.0, liver)
+    size = jnp.array([LARGEST_CONTRAST_HU, 0.6, 0.9])[kind] * jnp.where(kind == 0, 1.0, liver)
     lesion = liver + size * each
     dark = jax.random.uniform(keys[2], (LESIONS,), minval=-1.0, maxval=0.3)
     core = jnp.where(kind == 0, 15.0 + 25.0 * dark, liver * (1.0 + 0.9 * dark))

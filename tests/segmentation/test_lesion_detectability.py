@@ -130,8 +130,10 @@ def test_a_low_dose_ct_is_flagged_with_numbers_and_a_remedy():
     result = seen(image(55, 30, correlated=1.5), np.zeros(GRID.shape))
     (flag,) = result.flags
     assert flag.code == "lesions_not_detectable"
-    assert flag.message.startswith("lesions cannot be detected in this image: with a radius of 15 mm they need a")
-    assert "typical is 15 HU in a liver of 54 HU (no or little contrast medium)" in flag.message
+    assert flag.message.startswith("lesions cannot be detected in this image: one of 15 mm radius needs a contrast of")
+    assert (
+        "(5 times the noise), but 15 HU is typical in a liver of 54 HU (no or little contrast medium)" in flag.message
+    )
     assert flag.message.endswith("segment them on the diagnostic image")
 
 

@@ -140,6 +140,7 @@ def test_noise_is_no_lesion_and_an_image_of_noise_is_flagged(model):
     after = found(noisy, careful, liver, **options)
     count = [int(ops.components(one.labels.mask("lesions"), connectivity=26).max()) for one in (before, after)]
     assert count[0] >= 20 and count[1] == 1
+    assert (before.removed_as_noise, after.removed_as_noise) == (0, count[0] - 1)
     assert (after.labels.mask("lesions") & ball(*DEEP)).any() and "noise" in after.timings_s
     assert after.volumes_ml["lesions"] == after.labels.volume_ml("lesions") < before.volumes_ml["lesions"]
     assert [flag.code for flag in before.flags] == ["lesions_not_detectable", "many_lesions"]
