@@ -41,8 +41,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(TEST) --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
 
+# MINUTES=20: tests that have not started by then are skipped and counted.
 test-slow: $(INSTALLED)
-	$(TEST) -m "slow and not peers and not clinic"
+	$(TEST) -m "slow and not peers and not clinic" $(if $(MINUTES),--minutes $(MINUTES))
 
 # The environment of an extra: its packages, then those of $(VENV) and sirtjax. Not before: pip would build with them.
 define ADD_EXTRA

@@ -4,7 +4,9 @@ import contextlib
 import gc
 import logging
 import os
+import random
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,20 @@ if CHECK_SHAPES:
     shape_checks.install()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, help="skip the tests that have not started after this time")
+
+
+STARTED = time.monotonic()
+NOT_RUN = "the time of --minutes is over"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Checks the shapes of arrays in the tests of the subpackages that take arrays, in their fixtures too."""
+    minutes = item.config.getoption("minutes")
+    if minutes is not None and time.monotonic() - STARTED > 60 * minutes:
+        pytest.skip(NOT_RUN)
     if CHECK_SHAPES:
         shape_checks.enable(bool(set(Path(item.nodeid).parent.parts) & set(shape_checks.SUBPACKAGES)))
 
@@ -59,12 +72,15 @@ collect_ignore = ["reference"]
 
 # These files take longest. They start first, those that compile the same programs one after the other: a worker that
 # came to one of them last would leave the other one idle.
-LONGEST = (
+LONGEST_FILES = (
     "tests/workflows/test_compilations_intervals.py",
     "tests/benchmarks/test_accelerator.py",
     "tests/synthesis/test_sample.py",
     "tests/registration/test_status.py",
     "tests/benchmarks/test_registration_status.py",
+)
+LONGEST = (
+    *LONGEST_FILES,
     "tests/registration/",
     "tests/phantom/",
     "tests/cli/test_tune.py",
@@ -78,11 +94,27 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the files; `--no-loadscope-reorder` keeps that order for the workers."""
-    items.sort(
-        key=lambda item: next((n for n, part in enumerate(LONGEST) if item.nodeid.startswith(part)), len(LONGEST))
-    )
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Orders the files; `--no-loadscope-reorder` keeps that order for the workers.
+
+    With a limit of time, the files are in a new order in each run, so that different ones are not reached.
+    """
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, part in enumerate(LONGEST) if item.nodeid.startswith(part)), len(LONGEST))
+
+    def shuffled(item: pytest.Item) -> tuple[bool, float]:
+        return not item.nodeid.startswith(LONGEST_FILES), random.Random(run + str(item.path)).random()
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")  # the same for all workers
+    items.sort(key=place if config.getoption("minutes") is None else shuffled)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Counts the tests that were not reached, so that nobody takes them for passed."""
+    left = sum(NOT_RUN in str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
+    if left:
+        terminalreporter.write_line(f"NOT RUN: {left} tests, because {NOT_RUN}")
 
 
 def pytest_collection_finish() -> None:
