@@ -45,6 +45,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.stdout.splitlines()[-1] == "LOADED"
 
 
+@pytest.mark.slow
 def test_a_plan_from_given_masks_loads_no_networks():
     """What a plan does not need took half of its start."""
     needless = ("flax", "orbax", "scipy.signal", "scipy.stats", "scipy.optimize", "sirtjax.networks", "matplotlib")

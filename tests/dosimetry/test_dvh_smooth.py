@@ -34,6 +34,7 @@ def test_median_of_two_equal_voxels_is_their_mean():
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.3, 0.7, 0.98])
+@pytest.mark.slow
 def test_tends_to_the_exact_form(fraction):
     dose, weight = pack_voi(DOSE, WEIGHT)
     exact = float(dose_at_volume_fraction_gy(dose, weight, fraction))

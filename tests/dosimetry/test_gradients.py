@@ -272,6 +272,7 @@ def test_every_function_of_the_room_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_gradient_is_the_finite_difference(name: str) -> None:
     function, point = CASES[name]
 

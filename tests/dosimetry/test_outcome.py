@@ -79,6 +79,7 @@ def brute(multiples, ray, *, d50=250.0, gamma50=0.8, td50=95.0, m=0.3, bed=(0.0,
 
 
 @pytest.mark.parametrize("bed", [(0.0, 0.0), (0.004, 0.012)])
+@pytest.mark.slow
 def test_the_largest_utcp_of_a_grid(bed):
     outcome = model(tumour_bed_per_gy=bed[0], liver_bed_per_gy=bed[1])
     found = plan("max-utcp", outcome, squares=True, liver_gy=400.0, lungs_gy=400.0)
@@ -131,6 +132,7 @@ def test_a_limit_wins_and_is_named(strategy, more):
     st.floats(10, 300),
     st.floats(1, 60),
 )
+@pytest.mark.slow
 def test_no_activity_within_the_limits_is_better(d50, gamma50, td50, m, liver_gy, lungs_gy):
     outcome = model(tcp=response("TCP", d50), tcp_gamma50=gamma50, ntcp=response("NTCP", td50), ntcp_m=m)
     found = plan("max-utcp", outcome, liver_gy=liver_gy, lungs_gy=lungs_gy)
@@ -218,6 +220,7 @@ def test_the_ntcp_alone_limits_the_liver():
     assert "SJ504" not in [check.code for check in found.checks]
 
 
+@pytest.mark.slow
 def test_the_traced_optimum_and_its_derivatives():
     outcome = model(tumour_bed_per_gy=0.004, liver_bed_per_gy=0.012)
     ray = outcome_ray(outcome, vois(True), np.asarray([1.0, 0.8]))

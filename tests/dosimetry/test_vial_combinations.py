@@ -44,6 +44,7 @@ def brute_force(activity_mbq, residual_fraction, times, most, terms=TERMS):
 
 
 @pytest.mark.parametrize(("activity_mbq", "most"), [(1960.0, 1), (2900.0, 2), (6400.0, 3), (9100.0, 3)])
+@pytest.mark.slow
 def test_every_combination_is_found_and_no_other(activity_mbq, most):
     supply = dosimetry.load_vials("glass")
     found = dosimetry.combine_vials(wanted(activity_mbq), supply, TIMES, terms=TERMS, max_vials=most)

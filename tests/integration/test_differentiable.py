@@ -81,6 +81,7 @@ def test_a_cohort_in_one_call_equals_patient_by_patient() -> None:
     np.testing.assert_allclose(together, single, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_dose_is_linear_in_activity_and_so_is_its_gradient() -> None:
     nowhere = np.zeros(3, np.float32)
     _, gradient = slopes_of(nowhere, ACTIVITY, LESION)

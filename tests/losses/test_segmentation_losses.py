@@ -89,6 +89,7 @@ def test_options_under_jit(loss, regions):
 
 
 @every_loss
+@pytest.mark.slow
 def test_sure_and_right_costs_nothing_and_keeps_finite_slopes(loss):
     _, onehot = batch()
     value, slopes = jax.value_and_grad(loss)(jnp.asarray(200 * onehot), onehot)

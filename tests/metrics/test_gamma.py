@@ -128,6 +128,7 @@ def test_only_the_region_above_the_threshold_is_evaluated():
     assert (empty.voxels, np.isnan(empty.passed_fraction)) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_dose_that_moved_out_of_reach_does_not_pass():
     found = gamma_index(blob(), np.zeros(SHAPE, np.float32), SPACING)
     assert found.passed_fraction == 0.0

@@ -107,6 +107,7 @@ def test_a_landmark_carried_out_of_the_image_is_lost():
     assert found.labels[0].dsc == 1
 
 
+@pytest.mark.slow
 def test_labels_that_no_point_of_the_reference_comes_to_are_lost():
     reference = masks(REFERENCE)
     u = np.zeros((*REFERENCE.shape, 3), np.float32)

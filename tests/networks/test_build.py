@@ -136,6 +136,7 @@ def test_variables_are_plain_and_as_announced(name):
         for name in TINY
     ],
 )
+@pytest.mark.slow
 def test_inference_is_deterministic_and_keeps_images_apart(name):
     config, shape = tiny(name)
     variables = initialise(config, seed=0)

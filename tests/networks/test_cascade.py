@@ -39,6 +39,7 @@ def test_a_new_network_is_the_identity(images, output):
     assert fields.shape == (2, *SHAPE, 3) and not np.any(fields)
 
 
+@pytest.mark.slow
 def test_a_cascade_sees_the_image_that_the_earlier_ones_warped(images):
     """By hand: warp with SciPy, apply the second network, compose."""
     how = config(unit_mm=6.0)
@@ -73,6 +74,7 @@ def test_a_velocity_does_not_fold_where_a_displacement_does(images):
     assert folded[0] > 0.02 and folded[1] < 0.2 * folded[0], folded
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_differences(images):
     how = config(unit_mm=2.0)
     variables = with_random_heads(networks.initialise_cascades(how, seed=0), 0.1)

@@ -24,6 +24,7 @@ def run(reference, warped, **options):
 
 
 @pytest.mark.parametrize("steps", [(1, 0, 0), (0, -2, 0), (0, 0, 1), (1, -1, 0)])
+@pytest.mark.slow
 def test_the_shift_of_a_texture_is_found(steps):
     """The reference shows at x what the other shows at x + shift, with another contrast."""
     large = texture(shape=(48, 40, 32))
@@ -79,6 +80,7 @@ def test_guides_count_only_if_both_images_have_one():
         np.testing.assert_array_equal(alone.channels, nothing.channels)  # the smallest difference among them
 
 
+@pytest.mark.slow
 def test_a_cascade_with_a_correlation_begins_with_half_of_its_displacement():
     unet = {
         "architecture": "plain-conv-unet", "channels": 16 + 19, "classes": 4, "features": [4, 6],

@@ -60,6 +60,7 @@ def test_no_force_is_longer_than_its_bound_and_flat_images_have_none():
     assert np.abs(np.asarray(networks.demons_forces(*flat, SPACING_MM))).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_differences():
     images = [jnp.asarray(smooth_edge(shift)) for shift in (0.0, 5.0)]
     weight = jnp.asarray(np.random.default_rng(2).standard_normal((*SHAPE, 3)), jnp.float32)

@@ -56,6 +56,7 @@ def difference(config, state, x, logits):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "segresnet-ds" else pytest.mark.slow) for name in monai.FROZEN]
 )
+@pytest.mark.slow
 def test_outputs_are_those_of_monai(frozen, name):
     state, logits = frozen[name]
     assert difference(config_of(name, state), state, monai.draw_image(name)[:1], logits) < TOLERANCE

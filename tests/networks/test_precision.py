@@ -50,6 +50,7 @@ def types_of(function, *arguments):
 
 
 @pytest.mark.parametrize(("table", "shape"), CASES)
+@pytest.mark.slow
 def test_half_precision_is_near_and_single_is_unchanged(table, shape):
     config, variables, image = network_and_image(table, shape)
     run = jax.jit(apply, static_argnums=0, static_argnames="precision")

@@ -96,6 +96,7 @@ FAST = ("residual", "deepmedic")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in NETWORKS]
 )
+@pytest.mark.slow
 def test_receptive_field_is_where_gradients_reach(monkeypatch, name):
     monkeypatch.setattr(InstanceNorm, "__call__", without_norm)
     monkeypatch.setattr(BatchNorm, "__call__", without_norm)

@@ -42,6 +42,7 @@ def assert_same(config, variables, logits):
     "name",
     [pytest.param(name, marks=[] if name in ("plain", "monai") else pytest.mark.slow) for name in foreign.TABLES],
 )
+@pytest.mark.slow
 def test_logits_are_those_of_pytorch(frozen, name):
     assert_same(*read(name, state_of(frozen, name)), frozen[f"{name}/logits"])
 

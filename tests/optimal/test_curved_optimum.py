@@ -64,6 +64,7 @@ def test_equal_to_brute_force(patient, seed, kind, value, within):
     assert o.limit_use(problem, np.asarray(found.activity_mbq)).max() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_utcp_equal_to_brute_force(patient):
     case = patient(3)
     case.objectives[0] = d.DoseObjective(voi="whole_normal", direction="at most", dose_gy=120.0, source="test")
@@ -96,6 +97,7 @@ def test_the_multiplier_is_the_gain_of_a_higher_limit(patient, kind):
     assert before.stationarity < 0.1
 
 
+@pytest.mark.slow
 def test_never_worse_than_the_starting_points(patient):
     case = patient(6, 5, 4)
     problem = case.problem("d70")
@@ -104,6 +106,7 @@ def test_never_worse_than_the_starting_points(patient):
         assert o.optimise_activity(problem, also=[activity]).value >= o.objective_value(problem, activity)
 
 
+@pytest.mark.slow
 def test_a_second_patient_compiles_nothing(patient, compilations):
     o.optimise_activity(patient(7, 3, 4).problem("d70"))
     compilations.clear()

@@ -22,6 +22,7 @@ def scenarios(problem, count, seed):
 
 @pytest.mark.parametrize("objective", ["expected", "worst-case"])
 @pytest.mark.parametrize("kind", ["mean", "d70", "eud", "volume"])
+@pytest.mark.slow
 def test_new_samples_keep_the_probability(patient, kind, objective):
     case = patient(11)
     plain = case.problem(kind, alpha_per_gy=0.02)
@@ -71,6 +72,7 @@ def test_tail_mean_equals_a_linear_program(patient):
     assert found.limits_probability > 0.9
 
 
+@pytest.mark.slow
 def test_the_curve_counts_samples(patient):
     case = patient(13)
     robust = o.RobustOptions(probability=0.8)

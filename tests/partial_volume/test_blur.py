@@ -35,6 +35,7 @@ def test_a_blurred_occupancy_is_the_mean_over_voxels_of_the_blurred_sphere():
     np.testing.assert_allclose(found, expected, atol=6e-3)
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_gradient_by_fwhm():
     images = np.random.default_rng(0).random((2, 9, 8, 7)).astype("f4")
     eager = gaussian_blur(images[1], SPACING_MM, 8.0)

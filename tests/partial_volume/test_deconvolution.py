@@ -49,6 +49,7 @@ def test_each_image_of_a_batch_stops_separately(image):
     np.testing.assert_allclose(found.image[0], single.image, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_reverse_gradients(image):
     weight = np.random.default_rng(2).random(image.shape)
     direction = np.random.default_rng(3).normal(size=image.shape)

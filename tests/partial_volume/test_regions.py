@@ -45,6 +45,7 @@ def test_a_negative_region_counts_as_zero_and_nothing_outside_regions(regions, i
     assert float(jnp.abs(alone[regions[0] == 0]).max()) == 0
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_gradients(regions, image):
     images = np.stack([image, 2 * image])
     batched = jax.jit(jax.vmap(lambda y: gtm_means(y, regions, SPACING_MM, FWHM_MM)))(images)

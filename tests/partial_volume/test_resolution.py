@@ -27,6 +27,7 @@ def noise(seed, fwhm_mm):
     return filtered / filtered.std()
 
 
+@pytest.mark.slow
 def test_a_sphere_of_a_finer_grid(sphere):
     mask, image = sphere
     found = WHITE(image.astype("f4"), mask)
@@ -53,6 +54,7 @@ def test_the_least_squares_fit_of_scipy_agrees(sphere):
 
 
 @pytest.mark.parametrize(("estimate", "fwhm_mm"), [(WHITE, 0.0), (FOUND, 6.0)])
+@pytest.mark.slow
 def test_the_standard_error_covers_the_scatter(sphere, estimate, fwhm_mm):
     mask, image = sphere
     found = [estimate((image + 0.3 * noise(s, fwhm_mm)).astype("f4"), mask) for s in range(24)]
@@ -70,6 +72,7 @@ def test_flat_images_have_an_infinite_standard_error(sphere):
         assert np.isinf(float(WHITE(flat, mask).standard_error_mm))
 
 
+@pytest.mark.slow
 def test_a_resolution_outside_the_search_has_an_infinite_standard_error(sphere):
     mask, image = sphere
     narrow = jax.jit(lambda y, m: resolution_fwhm(y, m, SPACING_MM, min_fwhm_mm=2.0, max_fwhm_mm=7.0))
@@ -77,6 +80,7 @@ def test_a_resolution_outside_the_search_has_an_infinite_standard_error(sphere):
     assert np.isinf(float(found.standard_error_mm)) and float(found.fwhm_mm) == pytest.approx(7.0, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_exclude_another_lesion(sphere):
     mask, image = sphere
     disturbed = image.copy()

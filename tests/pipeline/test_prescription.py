@@ -153,6 +153,7 @@ def test_activities_are_those_of_the_plan(objectives, options):
         ),
     ],
 )
+@pytest.mark.slow
 def test_activities_by_outcome_are_those_of_the_plan(objectives, options):
     assert_equal(*both(objectives, **options))
 

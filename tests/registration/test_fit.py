@@ -22,6 +22,7 @@ def figures(reference, floating, matrix=None):
     return fit_figures(measure_fit(pair, matrix, np.zeros((*lattice.shape, 3), np.float32)))
 
 
+@pytest.mark.slow
 def test_the_right_transform_agrees_far_better_than_wrong_ones():
     found = figures(small.image(small.STRAIGHT), small.image(small.OBLIQUE))
     assert found["blocks_in_place"] > 0.5 and found["distance_ratio"] < 0.3 and found["margin"] > 1.4

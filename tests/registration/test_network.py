@@ -46,6 +46,7 @@ def start_of(angle_deg=8.0):
 
 
 @pytest.mark.parametrize("cascades", [1, 3])
+@pytest.mark.slow
 def test_the_prediction_follows_the_affine_map(case, cascades):
     """Near the middle: x goes where the start takes x and the shift of the network."""
     model = model_that_adds(SHIFT_MM, cascades=cascades)

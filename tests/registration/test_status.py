@@ -114,6 +114,7 @@ def folded(judged):
     return u
 
 
+@pytest.mark.slow
 def test_a_sound_solution_is_a_success(judged):
     result = judged.of()
     assert result.status is Status.SUCCESS and result.notes == ("seen before",)

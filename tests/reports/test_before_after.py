@@ -142,6 +142,7 @@ def test_numbers_have_their_digits(value, sign, text):
     assert rounded(value, sign=sign) == text
 
 
+@pytest.mark.slow
 def test_the_page_has_the_section(both, registered):
     page = report_html(both, registered, plan_page=True)
     section = page.partition("<h2>Before and after treatment</h2>")[2].partition("</section>")[0]
@@ -218,6 +219,7 @@ def test_neither_histogram_is_truncated(vois, factor):
     assert axes.get_xlim()[1] >= longest
 
 
+@pytest.mark.slow
 def test_the_folder_has_the_warped_dose_the_difference_and_the_transform(both, registered, tmp_path):
     write_results(tmp_path, both, registered, pdf=False, plan_page="<p>page</p>")
     difference = io.read_nifti(tmp_path / "dose-difference.nii.gz").volume

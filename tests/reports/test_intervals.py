@@ -374,6 +374,7 @@ def test_refused_intervals_are_their_message(planned):
 @pytest.mark.parametrize(
     ("lesions", "name"), [(4, "lesion "), (12, "segment IVa/b, next to the middle hepatic vein, ")]
 )
+@pytest.mark.slow
 def test_the_pdf_has_the_same_content_and_its_summary_is_one_page(result, maps, lesions, name):
     made = with_intervals(result, lesions=lesions, name=name)
     with pdfplumber.open(io.BytesIO(report_pdf(made, pictured(maps, made), pictures=[]))) as pdf:

@@ -91,6 +91,7 @@ def plain(text):
     ("lesions", "name", "checks", "territories"),
     [(0, "lesion ", 1, 1), (1, "lesion ", 1, 1), (30, "lesion ", 1, 2), (30, LONG, 12, 4), (3, LONG, 30, 9)],
 )
+@pytest.mark.slow
 def test_the_summary_is_one_whole_page_in_the_area_of_both_papers(
     result, maps, paper, lesions, name, checks, territories
 ):
@@ -145,6 +146,7 @@ def test_both_papers_have_the_same_pages(result, maps):
     assert found["A4"] == found["Letter"]
 
 
+@pytest.mark.slow
 def test_every_page_states_its_origin(result, maps):
     changed, images = grown(result, maps, lesions=30)
     pages = read(report_pdf(changed, images))
@@ -157,6 +159,7 @@ def test_every_page_states_its_origin(result, maps):
             assert plain(said) in plain(text), (n, said)
 
 
+@pytest.mark.slow
 def test_the_record_is_printed_and_what_is_missing_is_a_line(result, maps):
     shunt = LungShuntRecord(
         0.0812, "planar", "geometric mean", ("a.nii", "b.nii"),

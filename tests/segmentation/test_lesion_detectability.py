@@ -74,6 +74,7 @@ def test_lesions_of_contrast_ct_are_retained_and_noise_next_to_them_is_not():
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.5, 0.65])
+@pytest.mark.slow
 def test_a_liver_full_of_lesions_does_not_pass_for_noise(fraction):
     """They would inflate a standard deviation: the noise is measured without what was found."""
     random = np.random.default_rng(4)

@@ -36,6 +36,7 @@ def open_service(tmp_path_factory, pacs):
 
 
 @pytest.mark.parametrize("sources", [STRANGERS, OWN], ids=["strangers", "the peer's own address"])
+@pytest.mark.slow
 def test_idle_connections_keep_no_known_peer_out(service, sources):
     found = run_crowd(service.port, sources, echoes=12)
     assert found["answered"] == found["echoes"] == 12

@@ -123,6 +123,7 @@ def test_the_lowest_version_can_be_raised(keys):
         assert end(files_of(keys, "sirtjax", minimum="1.3")).minimum_version == ssl.TLSVersion.TLSv1_3
 
 
+@pytest.mark.slow
 def test_an_idle_handshake_keeps_no_peer_out(service, keys):
     with raw.connect(service.port) as silent, raw.connect(service.port) as begun:
         begun.sendall(b"\x16\x03\x01")

@@ -78,6 +78,7 @@ def test_a_uniform_map_stays_uniform_and_concentrates_when_squeezed():
     np.testing.assert_allclose(squeezed.array, 7.0 * 1.2**3, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_deformed_activity_follows_the_local_volume():
     grid = cube(24, 6.0)
     uniform = Volume(np.full(grid.shape, 7.0), grid, unit="MBq/mL")

@@ -220,6 +220,7 @@ def test_activity_is_kept_and_concentrates_by_both_volume_ratios():
     assert total == pytest.approx(float(spot.sum(dtype=np.float64)) * FLOATING.voxel_volume_ml, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_interior_of_the_reference_by_brute_force():
     inside = interior_mask(FLOATING, REFERENCE, FIELD)
     place = REFERENCE.to_voxel(transform_points(invert(FIELD, tolerance_mm=0.5), voxel_centres_mm(FLOATING)))

@@ -30,6 +30,7 @@ def by_scipy(array, displacement_mm):
     return np.stack([ndimage.map_coordinates(array[..., c], places, order=1) for c in range(array.shape[-1])], axis=-1)
 
 
+@pytest.mark.slow
 def test_sampling_is_that_of_scipy():
     array = np.random.default_rng(0).standard_normal((*SHAPE, 2)).astype(np.float32)
     u = smooth(1, 9.0)
@@ -72,6 +73,7 @@ def test_the_inverse_undoes_the_map():
 
 
 @pytest.mark.parametrize("function", [spatial.compose_displacements, spatial.invert_displacement])
+@pytest.mark.slow
 def test_gradients_are_those_of_differences(function):
     u, v = jnp.asarray(smooth(5, 4.0)), jnp.asarray(smooth(6, 4.0))
     weight = jnp.asarray(np.random.default_rng(7).standard_normal((*SHAPE, 3)), jnp.float32)

@@ -85,6 +85,7 @@ def assert_close(found, expected, order):
 @pytest.mark.parametrize("order", list(ORDERS))
 @pytest.mark.parametrize("kind", ["identity", "rigid", "affine", "field"])
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
 def test_equals_simpleitk(order, kind, seed):
     rng = np.random.default_rng(100 * seed + len(kind))
     volume = smooth_image(rng, random_geometry(rng, tuple(rng.integers(8, 26, 3))))

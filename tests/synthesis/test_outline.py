@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sirtjax import synthesis
 
@@ -11,6 +12,7 @@ def dice(a, b):
     return 2.0 * (a & b).sum() / (a.sum() + b.sum())
 
 
+@pytest.mark.slow
 def test_a_drawn_liver_has_errors_of_the_stated_size():
     x = np.stack(np.meshgrid(*(5.0 * (np.arange(n) - n / 2) for n in (40, 36, 32)), indexing="ij"))
     distance = np.linalg.norm(x, axis=0) - 55.0

@@ -90,6 +90,7 @@ def test_the_reference_has_no_contrast_medium(pairs):
     assert all(np.isfinite(pair.reference).all() and np.isfinite(pair.floating).all() for pair in pairs)
 
 
+@pytest.mark.slow
 def test_mottle_does_not_move_with_the_tissue(whole):
     """It would show the displacement within even tissue."""
     first = draw_grains(jax.random.key(0), (57, 45, 51), whole)

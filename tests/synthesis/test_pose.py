@@ -22,11 +22,13 @@ def shifts(pose, count):
     return np.array([field[:, ::2, ::2, ::2][:, LIVER_MM < 0].mean(axis=1) for field in fields])
 
 
+@pytest.mark.slow
 def test_without_a_start_the_livers_are_aligned():
     pose = synthesis.load_pair_preset("spect-ct").pose.model_copy(update={"start_mm": 0.0})
     assert np.abs(shifts(pose, 10)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_start_has_the_stated_size():
     pose = synthesis.load_pair_preset("spect-ct").pose.model_copy(update={"start_mm": 6.0})
     assert np.std(shifts(pose, 60)) == pytest.approx(6.0, rel=0.2)

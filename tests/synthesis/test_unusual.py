@@ -65,6 +65,7 @@ def test_tumours_arise_at_the_surface_of_the_liver(drawn):
     assert (depth > -0.5 * radius - 5.0).all() and (depth < 0.35 * radius + 5.0).all()
 
 
+@pytest.mark.slow
 def test_without_any_chance_nothing_is_unusual():
     points, fields = ball()
     found = draw_unusual(jax.random.key(1), points, fields, certain())
@@ -79,6 +80,7 @@ def test_where_there_is_no_room_there_is_no_mass():
     assert all(float(one.radius_mm) < 0 for one in (*found.masses, found.tumour))
 
 
+@pytest.mark.slow
 def test_a_bulging_tumour_adds_liver_and_a_firm_mass_takes_some(drawn):
     points, fields = ball()
     flat = jnp.zeros(points.shape[1])
@@ -102,6 +104,7 @@ def test_a_bulging_tumour_adds_liver_and_a_firm_mass_takes_some(drawn):
     assert (np.asarray(masses).min(axis=0)[dented] > -3.0).all()
 
 
+@pytest.mark.slow
 def test_a_remodelled_liver_keeps_its_right_edge(bank):
     body = draw_body(jax.random.key(2), bank, small())
     edge = body.shape.box_mm[:, 0] + body.place_mm[0]
@@ -125,6 +128,7 @@ def test_neighbours_are_named_by_what_was_painted():
     assert names == ["spleen", "heart", "vessels", "stomach", "", "", "mass"]
 
 
+@pytest.mark.slow
 def test_metal_spoils_only_its_slices_of_a_ct():
     image, liver = jnp.zeros((30, 30, 30)), jnp.zeros((30, 30, 30), bool).at[15, 15, 15].set(True)
 

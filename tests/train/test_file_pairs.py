@@ -57,6 +57,7 @@ def test_both_livers_are_in_the_centres_of_their_grids(tmp_path):
     assert np.asarray(pair.reference.seen).mean() < 1.0  # the grid is larger than what is left of the image
 
 
+@pytest.mark.slow
 def test_without_a_mask_the_bodies_are_aligned_and_dice_does_not_count(tmp_path):
     pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0), body_lps_mm=(-12.0, 0.0, 0.0))
     pair_files.write_side(tmp_path, "b", (12.0, -9.0, 15.0), body_lps_mm=(12.0, 0.0, 0.0))
@@ -76,6 +77,7 @@ def test_without_a_mask_the_bodies_are_aligned_and_dice_does_not_count(tmp_path)
         assert float(train.joint_loss(field, found, (SPACING_MM,) * 3, config=loss)[0]) == 0.0
 
 
+@pytest.mark.slow
 def test_every_pair_once_per_round_and_the_same_after_a_restart(tmp_path):
     path = pair_files.write_pairs(tmp_path, 5)
     files = source(path, two_patients=0.0, start={"translation_mm": 2.0})

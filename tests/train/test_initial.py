@@ -79,6 +79,7 @@ def test_a_folder_is_meant_from_the_training_file(tmp_path, run):
     jax.tree.map(np.testing.assert_array_equal, initial_variables(config), LEARNED)
 
 
+@pytest.mark.slow
 def test_further_classes_begin_as_parts_of_the_background(run):
     config = train.load_training("liver-neighbours-synthetic", overrides=[*SMALL, f"weights={run}"])
     image = jax.random.normal(jax.random.key(1), (1, 16, 16, 16, 1))

@@ -92,6 +92,7 @@ def update(tx, **options):
 
 
 @pytest.mark.parametrize("trained", [0, 1])
+@pytest.mark.slow
 def test_only_one_cascade_changes(trained):
     tx = optax.adam(1e-2)
     step = update(tx)
@@ -107,6 +108,7 @@ def test_only_one_cascade_changes(trained):
     assert np.abs(np.asarray(heads[0]) - np.asarray(heads[1])).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_update_is_a_pure_function():
     tx = optax.adam(1e-2)
     state, pair = train.first_joint_state(NETWORK, tx, seed=0), pair_of(0)

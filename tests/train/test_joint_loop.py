@@ -87,6 +87,7 @@ def test_a_stage_begins_with_the_weights_before_and_an_output_of_zero():
         train.begin_stage(state, cascade=0, from_previous=True, config=kept)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_numpy():
     pair = toy.pair_of(3)
     field = np.broadcast_to(np.array([8.0, 0.0, -8.0], np.float32), (*toy.SHAPE, 3))  # whole voxels

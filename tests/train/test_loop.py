@@ -114,6 +114,7 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path, monkeypatch):
     assert not (tmp_path / "state.npz").exists()
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_said_before_anything_is_written(tmp_path, monkeypatch):
     from sirtjax.train import _program
 

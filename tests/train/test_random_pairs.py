@@ -57,6 +57,7 @@ def of_random_pair(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.slow
 def test_an_exact_start_is_the_affine_map_of_least_squares(of_random_pair, seed):
     pair, found = of_random_pair(seed)
     inside = (np.asarray(pair.reference_labels) > 0) & np.asarray(pair.seen)
@@ -95,6 +96,7 @@ def test_errors_of_the_start_are_affine_and_of_the_stated_size(of_random_pair):
     assert np.abs(map_[:3]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_guides_are_missing_in_the_stated_fraction():
     guides = train.GuideErrors(missing=0.3)
     keys = jax.random.split(jax.random.key(0), 6000)

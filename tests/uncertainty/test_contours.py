@@ -90,6 +90,7 @@ def bump(direction):
 DIRECTIONS = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, 0, -1), (1, 1, 1), (-1, 0.4, 0.7)]
 
 
+@pytest.mark.slow
 def test_a_fixed_dose_has_the_closed_form():
     # The dose depends on the distance from the centre: every point of the surface counts the same.
     dose = (50.0 + 0.5 * AWAY_MM**2).astype(np.float32)
@@ -128,6 +129,7 @@ def test_the_part_that_decides_half_of_a_linear_dose():
 
 @pytest.mark.parametrize("metric", [MEAN, D70])
 @pytest.mark.parametrize("estimate", [fixed, corrected])
+@pytest.mark.slow
 def test_patches_that_are_really_displaced(estimate, metric):
     argument = IMAGE if estimate is corrected else np.asarray(corrected(DISTANCE_MM, IMAGE)[0])
     found = uncertainty.contour_sensitivity(estimate, DISTANCE_MM, SPACING_MM, [metric], args=(argument,))
@@ -155,6 +157,7 @@ def test_whole_contours_that_are_really_displaced(metric):
     assert abs(held.contour_gy_per_mm[0, 0] / found.contour_gy_per_mm[0, 0] - 1) > 0.1
 
 
+@pytest.mark.slow
 def test_contours_that_are_really_translated():
     found = uncertainty.contour_sensitivity(corrected, DISTANCE_MM, SPACING_MM, [MEAN, D70], args=(IMAGE,))
     real = np.zeros((2, 3))
@@ -182,6 +185,7 @@ def test_a_translated_image_is_the_opposite_translation_of_the_contours():
     assert found.region_gy_per_mm[0, 0, 0] == pytest.approx((values[0] - values[1]) / (0.6 * 2.5), rel=0.2)
 
 
+@pytest.mark.slow
 def test_regions_that_divide_space_add_up_to_the_translation():
     left = np.broadcast_to((AXES[0] > CENTRE_MM[0]).astype(np.float32), SHAPE)
     found = uncertainty.contour_sensitivity(
@@ -194,6 +198,7 @@ def test_regions_that_divide_space_add_up_to_the_translation():
 
 
 @pytest.mark.parametrize("fraction", [None, 0.3, 0.7, 0.9])
+@pytest.mark.slow
 def test_derivatives_of_a_metric_against_differences_of_sorted_voxels(fraction):
     random = np.random.default_rng(7)
     # Smooth as a dose: a voxel contains only the doses next to its own.

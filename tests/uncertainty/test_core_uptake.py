@@ -110,6 +110,7 @@ def test_even_uptake_is_no_cold_core(radius_mm):
 
 
 @pytest.mark.parametrize("radius_mm", [12.0, 20.0])
+@pytest.mark.slow
 def test_a_misaligned_or_wrongly_drawn_lesion_is_no_cold_core(radius_mm):
     for seed in range(2):
         moved = measured(radius_mm, moved_mm=(3.0, 0.0, 0.0), seed=seed)
@@ -121,6 +122,7 @@ def test_a_misaligned_or_wrongly_drawn_lesion_is_no_cold_core(radius_mm):
 
 
 @pytest.mark.parametrize("radius_mm", [14.0, 22.0])
+@pytest.mark.slow
 def test_uneven_uptake_and_a_hot_core_are_no_cold_core(radius_mm):
     marked = [found_in(measured(radius_mm, texture=0.15, seed=seed), radius_mm).cold for seed in range(12)]
     assert sum(marked) == 0

@@ -11,6 +11,7 @@ RNG = np.random.default_rng(5)
 FRACTIONS = np.array([0.3, 0.7], np.float32)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_a_factor_and_a_shift():
     dose = RNG.normal(200.0, 30.0, 400).astype(np.float32)
     weight = RNG.uniform(0.2, 1.0, 400).astype(np.float32)
@@ -27,6 +28,7 @@ def test_the_derivative_of_a_factor_and_a_shift():
     assert float(part_step) == pytest.approx(expected, rel=0.15) and 0.6 < float(part) < 0.85
 
 
+@pytest.mark.slow
 def test_the_derivative_of_a_random_field_is_that_of_its_mean_at_the_level():
     x = np.linspace(-1.0, 1.0, 3000)
     dose = (100.0 + 20.0 * x).astype(np.float32)

@@ -28,6 +28,7 @@ def observers(count, *, size_mm, filter_mm, seed, radius_mm=26.0):
 
 
 @pytest.mark.parametrize(("size_mm", "filter_mm"), [(1.6, 6.0), (2.5, 10.0)])
+@pytest.mark.slow
 def test_size_and_correlation_are_found(size_mm, filter_mm):
     found = [
         uncertainty.contour_variation(observers(6, size_mm=size_mm, filter_mm=filter_mm, seed=seed), SPACING)

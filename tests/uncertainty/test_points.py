@@ -61,6 +61,7 @@ def treatment(radius_mm, shell_mm, shell_part, kernel):
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 12.0])
+@pytest.mark.slow
 def test_the_histogram_of_a_hot_sphere_is_that_of_a_fine_grid(radius_mm):
     fine = away_mm(0.5) < radius_mm
     dose = np.asarray(dosimetry.convolve_octant(jnp.asarray(1.0 + 4.0 * fine, jnp.float32), octant(0.5)))[fine]
@@ -96,6 +97,7 @@ def test_the_edge_response_is_that_of_random_points():
     assert float(flat[0]) == pytest.approx(0.5, abs=1e-6)  # a plane
 
 
+@pytest.mark.slow
 def test_a_lesion_of_two_territories_keeps_the_step_of_its_activity():
     axes = np.meshgrid(*(4.0 * (np.arange(24) - 11.5),) * 3, indexing="ij")
     away = np.sqrt(sum(a**2 for a in axes))
@@ -136,6 +138,7 @@ def _any_data():
     )
 
 
+@pytest.mark.slow
 def test_many_points_in_bins_are_those_of_the_sorted_ones():
     rng = np.random.default_rng(3)
     dose = rng.gamma(8.0, 20.0, MANY).astype(np.float32)

@@ -23,12 +23,14 @@ def fitted(image):
 
 
 @pytest.mark.parametrize("shift_mm", [(0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (0.0, -1.0, 1.5), (3.0, 2.0, -2.0)])
+@pytest.mark.slow
 def test_a_displaced_image_is_found(fit, shift_mm):
     image = measured(shift_mm)
     found = uncertainty.realigned_shift_mm(fit, image - fitted(image))
     np.testing.assert_allclose(found, shift_mm, atol=0.06 * np.linalg.norm(shift_mm) + 0.02)
 
 
+@pytest.mark.slow
 def test_noise_moves_it_like_the_iterated_fit(fit):
     """The scatter by noise is that of `align_masks`, which iterates and estimates its own weights."""
     rng, ours, theirs = np.random.default_rng(0), [], []
@@ -50,6 +52,7 @@ def test_a_prior_holds_contours_without_an_edge():
     assert np.all(np.abs(uncertainty.realigned_shift_mm(held, 0.1 * noise)) < 0.1)
 
 
+@pytest.mark.slow
 def test_common_displacements_of_contours_are_found_again():
     """Lesions whose contours both move are aligned again. What an alignment cannot find remains."""
     fit = uncertainty.realignment(TRUTH, REGIONS, DISTANCE_MM, DATA, noise_scale=0.1)

@@ -161,6 +161,7 @@ def test_a_second_patient_with_fewer_lesions_compiles_nothing(compilations):
         np.testing.assert_allclose(np.sqrt(found), np.sqrt(by_hand), rtol=0.05, atol=2e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_nodes_beyond_those_in_use_change_nothing():
     rng = np.random.default_rng(5)
     lattice = rng.normal(size=(2, 6, 5, 6)).astype(np.float32)

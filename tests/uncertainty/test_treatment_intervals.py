@@ -50,6 +50,7 @@ def split_territories():
     return distance_mm, data
 
 
+@pytest.mark.slow
 def test_regions_have_the_volumes_of_the_spheres():
     np.testing.assert_allclose(REGIONS.sum(axis=0), 1.0, atol=1e-6)
     volumes = REGIONS.sum(axis=(1, 2, 3)) * 0.064
@@ -107,6 +108,7 @@ def test_each_territory_has_its_activity():
     np.testing.assert_allclose(energy, [900 * 0.95, 300 * 0.9], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_metrics_against_sorting():
     dose = np.random.default_rng(0).gamma(4.0, 30.0, SHAPE).astype(np.float32)
     found = uncertainty.dose_metrics(dose, TRUTH, REGIONS, SHUNT, DATA)
@@ -177,6 +179,7 @@ def test_displaced_contours():
     np.testing.assert_allclose(moved[2], -moved[3], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_factors_act_as_factors():
     ratios = jax.jit(uncertainty.log_ratios)
     plain = ratios(errors(), known())
@@ -203,6 +206,7 @@ def test_a_measurement_without_errors_finds_the_truth():
     np.testing.assert_allclose(found.lung_gy, 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_have_the_expected_direction():
     plain = uncertainty.log_ratios(errors(), known())
     wide = uncertainty.log_ratios(errors(resolution=1.2), known())
@@ -217,6 +221,7 @@ def test_errors_have_the_expected_direction():
     assert np.all(larger.d_gy[:2, 1] < plain.d_gy[:2, 1] - 0.05)  # a contour that is too large has cold edges
 
 
+@pytest.mark.slow
 def test_a_dividing_surface_moves_activity():
     distance_mm, data = split_territories()
     treatment = known(distance_mm=distance_mm, shunt=np.array([0.05, 0.05], np.float32), data=data)

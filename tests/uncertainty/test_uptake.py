@@ -69,6 +69,7 @@ def test_the_cosine_waves_are_those_of_scipy():
     np.testing.assert_allclose(uncertainty.cosine_waves(waves, inverse=True), values, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_expected_uptake_is_that_of_a_normal_distribution():
     """Mean and covariance by dense matrices of SciPy's blur: A = S G' (G S G' + N)^-1."""
     rng = np.random.default_rng(1)

@@ -100,6 +100,7 @@ def mean_gy(treatment, distance_mm, lesion):
     return float((dose * regions[lesion]).sum() / regions[lesion].sum())
 
 
+@pytest.mark.slow
 def test_rows_against_contours_that_are_really_displaced(treatment):
     found, shown = where_to_check(PATIENT, treatment, ())
     assert [(row.voi, row.metric) for row in found.rows] == [(v, m) for m in METRICS for v in ("one", "two")]
@@ -129,6 +130,7 @@ def test_a_misaligned_image_is_corrected_by_the_axis_that_the_row_names(treatmen
     assert total == pytest.approx(row.translation.left_gy_per_mm, rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_stated_registration_weights_the_regions(treatment):
     source = UncertaintySource("registration", (1.0, 2.0, 5.0), "mm", None, "test", "assumed")
     off = replace(treatment, distance_mm=distances(moved_mm=(2.0, 0.0, 2.0)))

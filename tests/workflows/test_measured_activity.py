@@ -304,6 +304,7 @@ def test_a_pet_in_bq_per_ml_is_no_bremsstrahlung_spect(folder):
     assert "SJ608" not in codes(verify(folder))
 
 
+@pytest.mark.slow
 def test_the_balance_is_checked_by_stated_limits(folder):
     found = verify(folder).measured_activity.found_fraction
     assert 0.8 < found < 1.2 and "SJ535" not in codes(verify(folder))
@@ -337,6 +338,7 @@ def test_lungs_with_more_activity_than_planned_are_reported(folder, tmp_path):
     assert {"SJ533", "SJ534"}.isdisjoint(codes(verify(folder)))
 
 
+@pytest.mark.slow
 def test_wrong_organs_and_margins_are_refused(folder):
     inside = {"path": "liver.nii", "image": "activity", "labels": {"1": "stomach"}}
     with pytest.raises(GeometryError, match="less than half of the extrahepatic VOI 'stomach'"):
@@ -439,6 +441,7 @@ def with_header(monkeypatch, **changes):
     monkeypatch.setattr(_images.formats, "read_image", told)
 
 
+@pytest.mark.slow
 def test_a_header_with_another_nuclide_is_refused_without_the_table(folder, monkeypatch):
     activity = {key: value for key, value in TABLE["images"]["activity"].items() if key != "nuclide"}
     with_header(monkeypatch)

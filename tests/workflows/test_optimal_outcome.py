@@ -74,6 +74,7 @@ class Doses:
 
 
 @pytest.mark.parametrize("kind", ["eud", "utcp"])
+@pytest.mark.slow
 def test_no_activities_of_a_grid_are_better(planned, kind):
     doses = Doses(planned, biology=BIOLOGY)
     result, maps = planned(prescription={"strategy": "optimal", "objective": kind}, biology=BIOLOGY)
@@ -90,6 +91,7 @@ def test_no_activities_of_a_grid_are_better(planned, kind):
     assert found.label in page
 
 
+@pytest.mark.slow
 def test_an_objective_without_its_response_is_refused(patient):
     for kind, biology, message in (
         ("eud", {key: value for key, value in BIOLOGY.items() if key != "tumour"}, "requires alpha_per_gy"),

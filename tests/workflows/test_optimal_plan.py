@@ -13,6 +13,7 @@ from sirtjax.workflows import load_case, result_to_json
 SCHEMA = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_optimum_is_prescribed_and_keeps_every_limit(planned):
     result, maps = planned(prescription={"strategy": "optimal", "objective": "d70"})
     found = result.optimal

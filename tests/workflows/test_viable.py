@@ -194,6 +194,7 @@ def test_a_target_on_a_viable_part_bounds_the_activity(necrotic, planned):
     assert row.met and row.role == "viable_tumour"
 
 
+@pytest.mark.slow
 def test_the_differentiable_plan_has_the_same_target(necrotic, planned):
     objectives = [own("tumour", "at least", 1.0), own("viable alpha", "at least", 90.0)]
     one = loaded(necrotic, injections=[], prescription={"strategy": "lower", "objectives": objectives})
@@ -216,6 +217,7 @@ def test_a_missed_target_is_reported(necrotic, planned, voi):
     assert any(check.code == "SJ401" and "viable alpha" in check.where for check in result.checks)
 
 
+@pytest.mark.slow
 def test_a_verification_evaluates_it_next_to_the_plan(necrotic, planned):
     prescription = {"strategy": "fixed", "objectives": [own("viable alpha", "at least", 0.9 * SHELL_GY)]}
     plan, _, products = plan_case(loaded(necrotic, prescription=prescription), products=planned[2])
@@ -233,6 +235,7 @@ def test_a_verification_evaluates_it_next_to_the_plan(necrotic, planned):
     assert "viable alpha" in named.where
 
 
+@pytest.mark.slow
 def test_a_registered_plan_hands_over_its_viable_parts(necrotic, planned):
     plan, maps, _ = planned
     out = necrotic / "plan"
@@ -254,6 +257,7 @@ def test_a_registered_plan_hands_over_its_viable_parts(necrotic, planned):
     assert not any(check.code == "SJ516" for check in result.checks)
 
 
+@pytest.mark.slow
 def test_every_output_has_the_part(planned):
     result, maps, _ = planned
     percent = f"{100 * result.voi('viable alpha').lesion_fraction:.1f}"
