@@ -44,7 +44,7 @@ NOT_RUN = "the time of --minutes is over"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Checks the shapes of arrays in the tests of the subpackages that take arrays, in their fixtures too."""
+    """Skips tests after the limit of time; checks shapes in the tests of subpackages that take arrays, fixtures too."""
     minutes = item.config.getoption("minutes")
     if minutes is not None and time.monotonic() - STARTED > 60 * minutes:
         pytest.skip(NOT_RUN)

@@ -61,7 +61,6 @@ def mapped_modules():
         yield from (f"sirtjax.{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__))
 
 
-@pytest.mark.slow
 def test_examples_of_the_mapped_folders():
     ran = 0
     for name in mapped_modules():

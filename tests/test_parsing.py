@@ -50,7 +50,6 @@ def test_the_depth_is_limited_exactly():
         parse_json('{"a":' * MAX_DEPTH + "[]" + "}" * MAX_DEPTH)
 
 
-@pytest.mark.slow
 def test_everything_else_reads_through_it():
     """Only what the package's own processes tell one another is read elsewhere."""
     direct = set()

@@ -30,7 +30,6 @@ def run(code):
         (f"ops.sample_linear({IMAGE}.astype(bool), np.zeros((7, 3), np.float32))", "parameter 'array'"),
     ],
 )
-@pytest.mark.slow
 def test_a_wrong_shape_is_found(call, expected):
     result = run(call)
     assert result.returncode == 1

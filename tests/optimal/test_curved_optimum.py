@@ -101,7 +101,7 @@ def test_the_multiplier_is_the_gain_of_a_higher_limit(patient, kind):
 def test_never_worse_than_the_starting_points(patient):
     case = patient(6, 5, 4)
     problem = case.problem("d70")
-    for activity in np.random.default_rng(0).uniform(0.1, 1, (8, 5)):
+    for activity in np.random.default_rng(0).uniform(0.1, 1, (20, 5)):
         activity = activity / o.use_of_limits(problem, activity)
         assert o.optimise_activity(problem, also=[activity]).value >= o.objective_value(problem, activity)
 
