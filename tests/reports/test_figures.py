@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sirtjax.reports._figures import PLANES, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._figures import (
+    PLANES,
+    dvh_figure,
+    figure_png,
+    figure_svg,
+    fusion_figure,
+    interval_figure,
+    outline,
+)
 
 VOLUME_PER_DOSE = "volume (%)"
 
@@ -72,6 +80,20 @@ def test_a_hollow_lesion_is_cut_where_it_is(maps, vois):
     shell[9:16, 8:15, 7:14] = 0
     hollow = dataclasses.replace(maps, occupancy=maps.occupancy | {"lesion 1": shell})
     assert len(fused(hollow, vois).axes) == 4
+
+
+@pytest.mark.parametrize(("radius", "lines"), [(9.3, 1), (-2.0, 0)])
+def test_the_outline_of_a_disc_is_its_circle(radius, lines):
+    from matplotlib.figure import Figure
+
+    row, column = np.mgrid[:40, :50]
+    disc = np.clip(0.5 + (radius - np.hypot(row - 18, column - 27)) / 4, 0, 1).astype(np.float32)
+    axes = Figure().add_subplot()
+    outline(axes, disc, "red", 1.0, "solid")
+    paths = [path.vertices for drawn in axes.collections for path in drawn.get_paths()]
+    assert len(paths) == lines
+    for vertices in paths:
+        assert np.hypot(vertices[:, 0] - 27, vertices[:, 1] - 18) == pytest.approx(radius, abs=0.05)
 
 
 def test_curves_fall_and_the_plan_is_dashed(vois):
