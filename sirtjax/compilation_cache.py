@@ -58,8 +58,9 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
 
     JAX's own cache holds compiled programs too, but finds them by the lowered program: tracing and lowering, seconds
     for a registration, are paid in every process. Here a program is found by the arguments' shapes and types, the
-    static arguments, the text of this package and the versions, the machine and the settings it was made with. Under
-    a transformation of JAX, and where no folder was named, it is `jax.jit` and nothing more.
+    static arguments, the text of this package and the versions, the machine and the settings it was made with. It is
+    `jax.jit` and nothing more where no folder was named, under a transformation of JAX, and for arguments on several
+    devices or on another than the default one.
 
     Args:
       function: pure function; the values it closes over must not change.
@@ -86,20 +87,21 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
     def call(*args: Any, **kwargs: Any) -> Any:
         traced = {name: value for name, value in kwargs.items() if name not in defaults}
         leaves, structure = jax.tree.flatten((args, traced))
-        if _folder is None or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        device = None if _folder is None else _device_of_all(leaves)
+        if _folder is None or device is None:
             return jitted(*args, **kwargs)
         static = {name: kwargs.get(name, default) for name, default in defaults.items()}
         signature = tuple(_signature(leaf) for leaf in leaves)
-        key = (tuple(static.items()), structure, signature)
+        key = (device, tuple(static.items()), structure, signature)
         if key not in programs:
             name = f"{function.__module__}.{function.__qualname__}"
             # Functions defined in place share their name: the line distinguishes them.
             line = str(function.__code__.co_firstlineno)
             # Not the types' repr: equal ones may be spelled differently ("<f4", as files have it).
             leaf_text = repr([(shape, str(dtype), weak) for shape, dtype, weak in signature])
-            text = "\n".join([name, line, repr(static), str(structure), leaf_text, _maker()])
+            text = "\n".join([name, line, repr(static), str(structure), leaf_text, repr(device), _maker()])
             path = _folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-            stored = _read(path)
+            stored = _read(path, device)
             if stored is not None:
                 result = _first_run(stored, args, traced, path)
                 if result is not None:
@@ -111,6 +113,16 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
     # The second attribute is jit's own, for callers that count programs or looks at one.
     call.jitted, call._cache_size = jitted, lambda: jitted._cache_size() + len(programs)  # type: ignore[attr-defined]
     return call
+
+
+def _device_of_all(leaves: list[Any]) -> jax.Device | None:
+    """JAX's default device if all arguments are on it or on the host, otherwise None, as under a transformation."""
+    default: Any = jax.config.values["jax_default_device"]
+    device: jax.Device = default if isinstance(default, jax.Device) else jax.local_devices(backend=default)[0]
+    for leaf in leaves:
+        if isinstance(leaf, jax.core.Tracer) or (isinstance(leaf, jax.Array) and leaf.devices() != {device}):
+            return None
+    return device
 
 
 def _signature(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
@@ -200,8 +212,8 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> Function | None:
-    """A stored program, or None if there is none or it is damaged: it is then created again."""
+def _read(path: Path, device: jax.Device) -> Function | None:
+    """A stored program for a device, or None if there is none or it is damaged: it is then created again."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -212,7 +224,11 @@ def _read(path: Path) -> Function | None:
         log.info("damaged compiled program at %s; it is created again", path)
         return None
     try:
-        program: Function = serialize_executable.deserialize_and_load(*pickle.loads(content[_DIGEST_BYTES:]))
+        code, inputs, outputs = pickle.loads(content[_DIGEST_BYTES:])
+        # JAX would otherwise load it for every device of the machine, and it would refuse arguments on one.
+        program: Function = serialize_executable.deserialize_and_load(
+            code, inputs, outputs, backend=device.client, execution_devices=[device]
+        )
     # Another XLA, driver or machine fails in ways of its own; whatever it is, compiling again replaces the file.
     except Exception as error:
         log.info("compiled program at %s can't be loaded (%s); it is compiled again", path, type(error).__name__)

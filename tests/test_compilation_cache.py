@@ -174,7 +174,7 @@ def test_a_program_without_its_functions_is_compiled_again(folder, monkeypatch, 
     def incomplete(*args, **kwargs):
         raise jax.errors.JaxRuntimeError(message)
 
-    monkeypatch.setattr(compilation_cache, "_read", lambda path: incomplete)
+    monkeypatch.setattr(compilation_cache, "_read", lambda path, device: incomplete)
     function, traces = counted()
     if again:
         assert float(function(*ARGUMENTS)["sum"]) == 12.0 and traces == [1]
@@ -306,3 +306,39 @@ def test_three_processes_trace_once(tmp_path):
         for order in "<=="
     ]
     assert counts == ["1", "0", "0"]
+
+
+DEVICES = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from sirtjax import compilation_cache
+compilation_cache.set_cache_dir(Path(sys.argv[1]))
+image = np.arange(4, dtype=np.float32)
+def check(image, devices, programs):
+    result = compilation_cache.cached_jit(lambda x: 2 * x)(image)  # as in a new process: nothing in memory
+    np.testing.assert_array_equal(result, [0, 2, 4, 6])
+    assert result.devices() == set(devices), result.devices()
+    assert len(list(Path(sys.argv[1]).iterdir())) == programs
+zero, one, two, three = jax.devices()
+check(image, [zero], 1)
+check(image, [zero], 1)  # JAX would load it for all four devices and refuse the arguments
+check(jax.device_put(image, zero), [zero], 1)
+check(jax.device_put(image, one), [one], 1)
+check(jax.device_put(image, NamedSharding(Mesh([two, three], "i"), PartitionSpec("i"))), [two, three], 1)
+for _ in range(2):
+    with jax.default_device(two):
+        check(image, [two], 2)
+check(image, [zero], 2)
+same = compilation_cache.cached_jit(lambda x: 3 * x)
+for device in zero, one, zero:
+    assert same(jax.device_put(image, device)).devices() == {device}
+"""
+
+
+def test_with_several_devices_programs_run_where_their_arguments_are(tmp_path):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", DEVICES, str(tmp_path / "programs")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr

@@ -92,24 +92,25 @@ def test_processes_must_know_each_other(call, tmp_path):
 @pytest.mark.slow
 def test_two_processes_share_a_training(tmp_path):
     config = training_file(tmp_path)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     script = "from sirtjax.cli.main import main; main()"
-    shared = ["train", "segmentation", config, "-o", tmp_path / "run", "--set", "trainer.epochs=1"]
-    words = [str(word) for word in [*shared, "--coordinator", f"localhost:{port}", "--processes", 2]]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "user-cache")}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, *words, "--process", str(number)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    said = [process.communicate(timeout=900)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert (tmp_path / "run" / "best.npz").is_file()
-    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+    for run in (tmp_path / "run", tmp_path / "with-stored-programs"):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        shared = ["train", "segmentation", config, "-o", run, "--set", "trainer.epochs=1"]
+        words = [str(word) for word in [*shared, "--coordinator", f"localhost:{port}", "--processes", 2]]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, *words, "--process", str(number)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        said = [process.communicate(timeout=900)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], said
+        assert (run / "best.npz").is_file()
+        assert len((run / "log.csv").read_text().splitlines()) == 3
