@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
 
 PARTS = ("mutual_information", "dice", "bending", "displacement")
-COLUMNS = ("step", "cascade", "loss", *PARTS, "gradient_norm", "learning_rate")
+# Parts of the loss that have a column only if they have a weight.
+OPTIONAL_PARTS = ("descriptors",)
 VALIDATION_COLUMNS = ("step", "cascade", "pair", "dsc", "error_mm")
 
 
@@ -39,6 +40,8 @@ class JointLog:
     ) -> None:
         """Keeps the folder, which is None except in the first process."""
         self.run, self._config, self._end, self._on_progress = run, config, end, on_progress
+        optional = [name for name in OPTIONAL_PARTS if getattr(config.loss, name)]
+        self._columns = ("step", "cascade", "loss", *PARTS, *optional, "gradient_norm", "learning_rate")
         self._events: EventsWriter | None = None
         self._waiting: list[tuple[int, StagePlace, dict[str, Array], float]] = []
 
@@ -47,7 +50,7 @@ class JointLog:
         if self.run is None:
             return
         on_begin()
-        begin_table(self.run / STEPS, COLUMNS, after_step=step)
+        begin_table(self.run / STEPS, self._columns, after_step=step)
         begin_table(self.run / VALIDATIONS, VALIDATION_COLUMNS, after_step=step)
         if self._config.log.tensorboard:
             self._events = new_event_file(self.run / "tensorboard", first_step=step + 1)
@@ -68,7 +71,7 @@ class JointLog:
         rows: list[Row] = []
         losses = []
         for step, at, metrics, rate in self._waiting:
-            numbers = {name: float(metrics[name]) for name in COLUMNS if name in metrics}
+            numbers = {name: float(metrics[name]) for name in self._columns if name in metrics}
             bad = [name for name, value in numbers.items() if not math.isfinite(value)]
             if bad:
                 raise ComputationError(
@@ -84,7 +87,7 @@ class JointLog:
         if rows:
             self._on_progress(f"step {rows[-1]['step']} of {self._end}, loss {sum(losses) / len(losses):.4f}")
         if self.run is not None:
-            append_to_table(self.run / STEPS, COLUMNS, rows)
+            append_to_table(self.run / STEPS, self._columns, rows)
 
     def validated(self, progress: JointProgress, scores: JointScores, step: int, at: StagePlace) -> JointProgress:
         """Returns the progress after a validation; writes its rows and the best weights."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 from pydantic import Field
 
-from sirtjax import losses, spatial
+from sirtjax import losses, ops, spatial
 from sirtjax.config import Table
 from sirtjax.typing import Array, Vector
 
@@ -29,6 +29,8 @@ class JointLossConfig(Table):
       bending: weight of the bending energy in mm^-2.
       displacement: weight of the mean distance to the known displacement in the liver, in units of 10 mm. Only for
         pairs whose displacement is known.
+      descriptors: weight of the mean squared difference of the self-similarity descriptors (MIND-SSC) of the body.
+        They do not depend on the contrast, which for MR and CT mutual information expresses only globally.
       around: weight of a voxel of the body outside the liver in this distance.
     """
 
@@ -36,6 +38,7 @@ class JointLossConfig(Table):
     dice: Weight
     bending: Weight
     displacement: Weight = 0.0
+    descriptors: Weight = 0.0
     around: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
@@ -83,8 +86,8 @@ def joint_loss(
       config: weights.
 
     Returns:
-      The weighted sum, and its parts by name without weights: "mutual_information", "dice", "bending" and, if the
-      displacement is known, "displacement" (10 mm).
+      The weighted sum, and its parts by name without weights: "mutual_information", "dice", "bending", "descriptors"
+      if they have a weight, and "displacement" (10 mm) if it is known.
 
     Raises:
       ValueError: the displacement has a weight and is not known.
@@ -105,6 +108,12 @@ def joint_loss(
     }
     total = config.mutual_information * parts["mutual_information"]
     total = total + config.dice * parts["dice"] + config.bending * parts["bending"]
+    if config.descriptors:
+        # Descriptors of the floating image are sampled, as in a registration; no gradient passes through them.
+        there = spatial.sample_on_grid(ops.mind_ssc(jnp.asarray(pair.floating)), field_mm, spacing_mm)
+        here = ops.mind_ssc(jnp.asarray(pair.reference))
+        parts["descriptors"] = losses.descriptor_loss(there, here, weights=body)
+        total = total + config.descriptors * parts["descriptors"]
     if pair.displacement_mm is not None:
         missed = jnp.sqrt(jnp.sum((field_mm - pair.displacement_mm) ** 2, axis=-1) + 1e-3)
         weight = pair.reference_liver + config.around * body

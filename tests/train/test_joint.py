@@ -85,6 +85,60 @@ def test_an_unknown_displacement_cannot_be_compared():
     assert "displacement" not in loss_of(np.zeros((*SHAPE, 3), np.float32), pair, displacement=0.0)[1]
 
 
+def descriptors_by_hand(image):
+    """The twelve descriptors of every voxel, by a loop over its neighbours; edge values held beyond the image."""
+
+    def at(values, offset):
+        places = [np.clip(np.arange(n) + d, 0, n - 1) for n, d in zip(values.shape, offset, strict=True)]
+        return values[np.ix_(*places)]
+
+    faces = [2 * sign * axis for axis in np.eye(3, dtype=int) for sign in (1, -1)]
+    pairs = [(a, b) for n, a in enumerate(faces) for b in faces[n + 1 :] if np.any(a != -b)]
+    # Patches of 3 voxels; the compared images end where the image ends.
+    squares = np.stack([(at(image, a) - at(image, b)) ** 2 for a, b in pairs], axis=-1)
+    distances = np.stack([ndimage.uniform_filter(squares[..., n], 3, mode="nearest") for n in range(12)], axis=-1)
+    differences = distances - distances.min(axis=-1, keepdims=True)
+    return np.exp(-differences / differences.mean(axis=-1, keepdims=True))
+
+
+def test_descriptors_of_the_loss_are_those_of_numpy():
+    pair = pair_of(1)
+    field = np.zeros((*SHAPE, 3), np.float32)
+    field[:] = [5.0, -10.0, 0.0]  # whole voxels: nothing is interpolated
+    total, parts = loss_of(field, pair, descriptors=2.0)
+    without, others = loss_of(field, pair)
+    there, here = (descriptors_by_hand(np.asarray(image, float)) for image in (pair.floating, pair.reference))
+    places = [np.clip(np.arange(n) + d, 0, n - 1) for n, d in zip(SHAPE, (1, -2, 0), strict=True)]
+    body = np.asarray(pair.reference) > -0.98
+    squared = np.mean((there[np.ix_(*places)] - here) ** 2, axis=-1)
+    assert parts["descriptors"] == pytest.approx(squared[body].mean(), rel=1e-3)
+    assert total == pytest.approx(without + 2 * parts["descriptors"], rel=1e-5)
+    assert "descriptors" not in others
+
+
+def test_descriptors_find_the_displacement_whatever_the_contrast():
+    only = {"mutual_information": 0.0, "dice": 0.0, "bending": 0.0, "displacement": 0.0, "descriptors": 1.0}
+    for seed in range(4):
+        pair = pair_of(seed)
+        true = np.asarray(pair.displacement_mm)
+        mapped = pair._replace(floating=0.4 - 0.7 * pair.floating)
+        best = loss_of(true, mapped, **only)[0]
+        assert best == pytest.approx(loss_of(true, pair, **only)[0], rel=1e-3)
+        for wrong in (0 * true, -true, 1.6 * true):
+            assert loss_of(wrong, mapped, **only)[0] > best
+
+
+def test_the_gradient_of_the_descriptors_is_that_of_differences():
+    pair, rng = pair_of(2), np.random.default_rng(0)
+    loss = LOSS.model_copy(update={"mutual_information": 0.0, "dice": 0.0, "bending": 0.0, "descriptors": 1.0})
+    field = jnp.asarray(2.0 + ndimage.gaussian_filter(rng.normal(size=(*SHAPE, 3)), (3, 3, 3, 0)), jnp.float32)
+    direction = jnp.asarray(ndimage.gaussian_filter(rng.normal(size=(*SHAPE, 3)), (3, 3, 3, 0)), jnp.float32)
+    value = jax.jit(lambda at: train.joint_loss(at, pair, SPACING_MM, config=loss)[1]["descriptors"])
+    slope = float(jnp.vdot(jax.grad(value)(field), direction))
+    step = 0.5
+    assert slope == pytest.approx(float(value(field + step * direction) - value(field - step * direction)), rel=0.05)
+
+
 def update(tx, **options):
     return jax.jit(
         functools.partial(train.joint_update, spacing_mm=SPACING_MM, config=NETWORK, loss=LOSS, tx=tx, **options)

@@ -110,12 +110,14 @@ def test_scores_are_those_of_numpy():
 @pytest.mark.slow
 def test_it_runs_the_course_and_writes_down_what_it_did(tmp_path):
     made = toy.config()
+    made = made.model_copy(update={"loss": made.loss.model_copy(update={"descriptors": 0.2})})
     outcome = toy.run(tmp_path, made)
     assert outcome.status == "finished" and outcome.steps == 6 and int(outcome.progress.state.step) == 6
     steps = rows(tmp_path / "log.csv")
     assert [row["step"] for row in steps] == list("123456")
     assert [row["cascade"] for row in steps] == ["0"] * 3 + ["1"] * 3
     for row in steps:
+        assert 0 < float(row["descriptors"]) < 1
         weighted = sum(weight * float(row[name]) for name, weight in made.loss.model_dump().items() if name in row)
         assert float(row["loss"]) == pytest.approx(weighted, rel=1e-5)
     validations = rows(tmp_path / "validation.csv")
