@@ -31,6 +31,8 @@ class JointLossConfig(Table):
         pairs whose displacement is known.
       descriptors: weight of the mean squared difference of the self-similarity descriptors (MIND-SSC) of the body.
         They do not depend on the contrast, which for MR and CT mutual information expresses only globally.
+      lesion_rigidity: factor on the bending energy in the lesions of the reference image, so that a lesion is moved
+        almost without being bent. Only for pairs with lesion masks.
       around: weight of a voxel of the body outside the liver in this distance.
     """
 
@@ -39,6 +41,7 @@ class JointLossConfig(Table):
     bending: Weight
     displacement: Weight = 0.0
     descriptors: Weight = 0.0
+    lesion_rigidity: Annotated[float, Field(ge=1, le=1000)] = 1.0
     around: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
@@ -54,6 +57,7 @@ class JointPair(NamedTuple):
         network; None if only the images are.
       start_mm: (i, j, k, 3) smooth displacement of an alignment before the network; None for none.
       known: whether the displacement is known, where pairs with and without a known one alternate; None if it is.
+      reference_lesions: (i, j, k) occupancies of the lesions, zero if there are none; None if they are not known.
     """
 
     reference: Float[Array, "i j k"]
@@ -66,6 +70,7 @@ class JointPair(NamedTuple):
     floating_guide: Float[Array, "i j k"] | None = None
     start_mm: Float[Array, "i j k 3"] | None = None
     known: Bool[Array, ""] | None = None
+    reference_lesions: Float[Array, "i j k"] | None = None
 
     def sides(self) -> tuple[Float[jax.Array, "i j k inputs"], Float[jax.Array, "i j k inputs"]]:
         """Returns the input of a network: the reference and the floating image, each with its guide."""
@@ -90,10 +95,15 @@ def joint_loss(
       if they have a weight, and "displacement" (10 mm) if it is known.
 
     Raises:
-      ValueError: the displacement has a weight and is not known.
+      ValueError: the displacement has a weight and is not known, or lesions are rigid and are not known.
     """
     if config.displacement and pair.displacement_mm is None:
         raise ValueError("the loss compares the displacement, which is not known for this pair: set its weight to 0")
+    rigidity = None
+    if config.lesion_rigidity != 1.0:
+        if pair.reference_lesions is None:
+            raise ValueError("lesion_rigidity needs lesion masks, which are not known for this pair: set it to 1")
+        rigidity = 1.0 + (config.lesion_rigidity - 1.0) * jnp.asarray(pair.reference_lesions)
     both = jnp.stack([jnp.asarray(pair.floating), jnp.asarray(pair.floating_liver)], axis=-1)
     warped = spatial.sample_on_grid(both, field_mm, spacing_mm)
     seen = jnp.asarray(pair.seen).astype(jnp.float32)
@@ -104,7 +114,7 @@ def joint_loss(
             _unit(warped[..., 0][few]), _unit(pair.reference[few]), weights=body[few].reshape(-1)
         ),
         "dice": losses.probability_dice_loss(warped[..., 1], pair.reference_liver, weights=seen),
-        "bending": losses.bending_energy(field_mm, spacing_mm),
+        "bending": losses.bending_energy(field_mm, spacing_mm, rigidity=rigidity),
     }
     total = config.mutual_information * parts["mutual_information"]
     total = total + config.dice * parts["dice"] + config.bending * parts["bending"]

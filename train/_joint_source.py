@@ -191,6 +191,7 @@ def joint_pair_of_files(key: PRNGKeyArray, pair: PreparedPair, *, config: FilePa
         jnp.asarray(one.image), jnp.asarray(two.image), livers[0], livers[1],
         jnp.zeros((*liver.shape, 3), jnp.float32), jnp.asarray(one.seen) & jnp.asarray(two.seen), guides[0], guides[1],
         start_mm=start_error(start_key, liver, config.spacing_mm, config.start), known=jnp.bool_(False),
+        reference_lesions=jnp.asarray(one.lesions),
     )  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from sirtjax.errors import ConfigError
 
 _COLUMNS = ("reference", "floating")
 _MASKS = ("reference_liver", "floating_liver")
+_LESIONS = "reference_lesions"
 _MODALITIES = ("reference_modality", "floating_modality")
-_MORE = (*_MASKS, *_MODALITIES, "split")
+_MORE = (*_MASKS, _LESIONS, *_MODALITIES, "split")
 _SPLITS = ("", "train", "validation")
 
 
@@ -26,6 +27,7 @@ class FilePair:
       name: name of the row, "row 2" for the first one.
       images: reference and floating image.
       livers: liver masks of both images; None for an image without one.
+      lesions: lesion mask of the reference image; None if there is none.
       modalities: modality of each image, "CT" or "MR"; None to recognise a CT by its values.
       split: use of the pair, "train" or "validation"; empty if the table does not state it.
     """
@@ -35,6 +37,7 @@ class FilePair:
     livers: tuple[Path | None, Path | None]
     modalities: tuple[Literal["CT", "MR"] | None, Literal["CT", "MR"] | None]
     split: str = ""
+    lesions: Path | None = None
 
 
 def read_pair_table(path: Path) -> tuple[FilePair, ...]:
@@ -42,7 +45,7 @@ def read_pair_table(path: Path) -> tuple[FilePair, ...]:
 
     Args:
       path: table with the columns reference and floating, and optionally reference_liver, floating_liver,
-        reference_modality, floating_modality and split.
+        reference_lesions, reference_modality, floating_modality and split.
 
     Raises:
       ConfigError: columns, cells or files that are missing, or an unknown column, modality or split.
@@ -102,7 +105,7 @@ def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
             raise ConfigError(f"{where}: {name} is empty; give the file of an image")
     if cells["split"] not in _SPLITS:
         raise ConfigError(f"{where}: split is {cells['split']!r}; expected train, validation or nothing")
-    for name in (*_COLUMNS, *_MASKS):
+    for name in (*_COLUMNS, *_MASKS, _LESIONS):
         if cells[name] and not (path.parent / cells[name]).exists():
             raise ConfigError(f"{where}: {name} does not exist ({path.parent / cells[name]}); correct the path")
     modalities: list[Literal["CT", "MR"] | None] = []
@@ -122,4 +125,5 @@ def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
         livers=(livers[0], livers[1]),
         modalities=(modalities[0], modalities[1]),
         split=cells["split"],
+        lesions=path.parent / cells[_LESIONS] if cells[_LESIONS] else None,
     )

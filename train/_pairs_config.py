@@ -105,7 +105,7 @@ class FilePairsConfig(Table):
     Attributes:
       kind: type of the data, "files".
       path: CSV table with the columns reference and floating. Optional: reference_liver, floating_liver,
-        reference_modality, floating_modality (CT or MR) and split (train or validation).
+        reference_lesions, reference_modality, floating_modality (CT or MR) and split (train or validation).
       shape: voxels of the network's grid, even numbers.
       spacing_mm: distance between its voxels along each axis.
       start: random errors added to the start; none by default.

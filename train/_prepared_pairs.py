@@ -29,12 +29,14 @@ class PreparedSide(NamedTuple):
       liver: (i, j, k) occupancy of the liver, zero if there is no mask.
       masked: () whether there is a mask.
       seen: (i, j, k) whether the image shows the point.
+      lesions: (i, j, k) occupancy of the lesions of a reference image, zero if there is no mask.
     """
 
     image: Float[np.ndarray, "i j k"]
     liver: Float[np.ndarray, "i j k"]
     masked: Bool[np.ndarray, ""]
     seen: Bool[np.ndarray, "i j k"]
+    lesions: Float[np.ndarray, "i j k"]
 
 
 class PreparedPair(NamedTuple):
@@ -81,8 +83,10 @@ def _prepared(pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessi
         for path, modality, role in zip(pair.images, pair.modalities, ("reference", "floating"), strict=True)
     )
     livers = [
-        None if path is None else _liver(path, image) for path, image in zip(pair.livers, (one, two), strict=True)
+        None if path is None else _organ(path, image, "liver")
+        for path, image in zip(pair.livers, (one, two), strict=True)
     ]
+    lesions = None if pair.lesions is None else _organ(pair.lesions, one, "lesions")
     scales = [_scale(image.volume, how, path) for image, path in zip((one, two), pair.images, strict=True)]
     centres = [None if liver is None else _liver_centre_mm(liver) for liver in livers]
     if centres[0] is None or centres[1] is None:
@@ -98,23 +102,25 @@ def _prepared(pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessi
         else:
             centres = [bodies[0], bodies[1]]
     sides = [
-        _side(image.volume, scale, liver, _grid(centre, shape, how))
-        for image, scale, liver, centre in zip((one, two), scales, livers, centres, strict=True)
+        _side(image.volume, scale, liver, own_lesions, _grid(centre, shape, how))
+        for image, scale, liver, own_lesions, centre in zip(
+            (one, two), scales, livers, (lesions, None), centres, strict=True
+        )
         if centre is not None
     ]
     return PreparedPair(*sides)
 
 
-def _liver(path: Path, image: Image) -> LabelMap:
+def _organ(path: Path, image: Image, name: str) -> LabelMap:
     """The union of all labels of a mask file."""
     masks = list(formats.read_masks(path, reference=image).values())
     first = masks[0].geometry
     if any(not mask.geometry.matches(first) for mask in masks):
-        raise ConfigError(f"{path}: its masks are on different grids; keep only the mask of the liver")
+        raise ConfigError(f"{path}: its masks are on different grids; keep only the mask of the {name}")
     inside = np.any([np.asarray(mask.array) > 0 for mask in masks], axis=0)
     if not inside.any():
         raise ConfigError(f"{path}: the mask is empty; correct it, or leave the cell empty")
-    return LabelMap.from_mask(inside, first, name="liver")
+    return LabelMap.from_mask(inside, first, name=name)
 
 
 def _scale(volume: Volume, how: FixedPreprocessing, path: Path) -> IntensityScale:
@@ -154,9 +160,16 @@ def _scaled(volume: Volume, scale: IntensityScale, grid: Geometry) -> tuple[NDAr
     return np.where(seen, scaled, np.float32(scale.unseen)).astype(np.float32), seen
 
 
-def _side(volume: Volume, scale: IntensityScale, liver: LabelMap | None, grid: Geometry) -> PreparedSide:
+def _side(
+    volume: Volume, scale: IntensityScale, liver: LabelMap | None, lesions: LabelMap | None, grid: Geometry
+) -> PreparedSide:
     image, seen = _scaled(volume, scale, grid)
-    inside = np.zeros(grid.shape, np.float32)
-    if liver is not None:
-        inside = np.asarray(spatial.occupancy(liver, "liver", grid), np.float32)
-    return PreparedSide(image, inside, np.asarray(liver is not None), seen)
+    inside, within = (_occupied(mask, grid) for mask in (liver, lesions))
+    return PreparedSide(image, inside, np.asarray(liver is not None), seen, within)
+
+
+def _occupied(mask: LabelMap | None, grid: Geometry) -> NDArray[np.float32]:
+    if mask is None:
+        return np.zeros(grid.shape, np.float32)
+    ((_, name),) = mask.names
+    return np.asarray(spatial.occupancy(mask, name, grid), np.float32)

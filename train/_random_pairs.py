@@ -14,6 +14,8 @@ from sirtjax.train._pairs_config import GuideErrors, RandomPairsConfig, StartErr
 
 # Keeps the affine fit defined where a pair shows no liver.
 _RIDGE = 1.0
+# Value of lesions in the labels of random pairs.
+LESION = 2
 # Livers of two patients differ in length by more than this factor only where one is cut.
 _MOST_ZOOM = 1.3
 
@@ -50,7 +52,7 @@ def random_joint_pair(key: PRNGKeyArray, bank: synthesis.ShapeBank, *, config: R
     start = start + start_error(start_key, weight, spacing_mm, config.start)
     return JointPair(
         pair.reference, pair.floating, reference, floating, pair.displacement_mm, pair.seen, drawn[0], drawn[1],
-        start_mm=start, known=jnp.bool_(True),
+        start_mm=start, known=jnp.bool_(True), reference_lesions=(pair.reference_labels == LESION).astype(jnp.float32),
     )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ def pair_of_two_patients(
         reference.reference, floating.floating, one, two, jnp.zeros_like(start), jnp.ones(one.shape, bool),
         reference.reference_guide, floating.floating_guide,
         start_mm=start + start_error(key, one, spacing_mm, config.start), known=jnp.bool_(False),
+        reference_lesions=reference.reference_lesions,
     )  # fmt: skip
 
 

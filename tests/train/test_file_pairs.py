@@ -57,6 +57,27 @@ def test_both_livers_are_in_the_centres_of_their_grids(tmp_path):
     assert np.asarray(pair.reference.seen).mean() < 1.0  # the grid is larger than what is left of the image
 
 
+def test_lesions_of_the_reference_are_on_its_grid(tmp_path):
+    for name, centre in (("a", (-20.0, 5.0, 4.0)), ("b", (12.0, -9.0, 15.0))):
+        pair_files.write_side(tmp_path, name, centre)
+    x = pair_files.positions_ras() * np.array([-1.0, -1.0, 1.0])
+    away = np.array([16.0, -8.0, 8.0])
+    lesion = np.linalg.norm(x - (np.array([-20.0, 5.0, 4.0]) + away), axis=-1) < 15.0
+    pair_files.save(tmp_path / "lesion.nii.gz", lesion.astype(np.uint8))
+    row = {"reference": "a.nii.gz", "floating": "b.nii.gz", "reference_liver": "a_liver.nii.gz",
+           "floating_liver": "b_liver.nii.gz", "reference_lesions": "lesion.nii.gz"}  # fmt: skip
+    path = pair_files.write_table(tmp_path, [row, {**row, "reference_lesions": ""}])
+    one, none = prepared(path)
+    found = train.joint_pair_of_files(jax.random.key(0), one, config=config(path)).reference_lesions
+    centre = SPACING_MM * (np.array(ndimage.center_of_mass(np.asarray(found))) - (np.array(SHAPE) - 1) / 2)
+    np.testing.assert_allclose(centre, away, atol=3.0)
+    assert np.sum(found) * SPACING_MM**3 == pytest.approx(lesion.sum() * pair_files.SPACING_MM**3, rel=0.02)
+    assert not np.any(none.reference.lesions) and not np.any(one.floating.lesions)
+    pair_files.save(tmp_path / "lesion.nii.gz", np.zeros(pair_files.SHAPE, np.uint8))
+    with pytest.raises(InputError, match=r"row 2: .*lesion\.nii\.gz: the mask is empty"):
+        prepared(path)
+
+
 @pytest.mark.slow
 def test_without_a_mask_the_bodies_are_aligned_and_dice_does_not_count(tmp_path):
     pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0), body_lps_mm=(-12.0, 0.0, 0.0))

@@ -85,6 +85,27 @@ def test_an_unknown_displacement_cannot_be_compared():
     assert "displacement" not in loss_of(np.zeros((*SHAPE, 3), np.float32), pair, displacement=0.0)[1]
 
 
+def test_the_bending_of_lesions_counts_by_their_rigidity():
+    """One voxel is displaced: every second difference that contains it is known by hand."""
+    pair = pair_of(0)
+    at, far = (8, 9, 7), (15, 9, 7)
+    lesions = np.zeros(SHAPE, np.float32)
+    lesions[at[0] - 3 : at[0] + 4, at[1] - 3 : at[1] + 4, at[2] - 3 : at[2] + 4] = 1  # includes all its differences
+    known = pair._replace(reference_lesions=jnp.asarray(lesions))
+    field, other = np.zeros((2, *SHAPE, 3), np.float32)
+    field[at], other[far] = 1.0, 1.0
+    ordinary = loss_of(field, pair)[1]["bending"]
+    assert ordinary > 0 and loss_of(field, known)[1]["bending"] == ordinary
+    assert loss_of(field, known, lesion_rigidity=7.0)[1]["bending"] == pytest.approx(7 * ordinary, rel=1e-5)
+    assert loss_of(other, known, lesion_rigidity=7.0)[1]["bending"] == pytest.approx(ordinary, rel=1e-5)
+    affine = np.stack(np.indices(SHAPE), axis=-1).astype(np.float32) @ np.float32(
+        [[0.1, 0, 0.2], [0, -0.1, 0], [0.3, 0, 0]]
+    )
+    assert loss_of(affine, known, lesion_rigidity=7.0)[1]["bending"] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="lesion_rigidity needs lesion masks"):
+        loss_of(field, pair, lesion_rigidity=7.0)
+
+
 def descriptors_by_hand(image):
     """The twelve descriptors of every voxel, by a loop over its neighbours; edge values held beyond the image."""
 

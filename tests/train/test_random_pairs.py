@@ -74,6 +74,7 @@ def test_an_exact_start_is_the_affine_map_of_least_squares(of_random_pair, seed)
     assert bool(found.known)
     np.testing.assert_array_equal(found.reference_liver, np.asarray(pair.reference_labels) > 0)
     np.testing.assert_array_equal(found.displacement_mm, pair.displacement_mm)
+    assert np.argwhere(found.reference_lesions).tolist() == [[10, 9, 9]]
 
 
 def test_errors_of_the_start_are_affine_and_of_the_stated_size(of_random_pair):
