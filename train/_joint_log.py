@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 PARTS = ("mutual_information", "dice", "bending", "displacement")
 # Parts of the loss that have a column only if they have a weight.
-OPTIONAL_PARTS = ("descriptors",)
+OPTIONAL_PARTS = ("descriptors", "segmentation")
 VALIDATION_COLUMNS = ("step", "cascade", "pair", "dsc", "error_mm")
+SEGMENTATION_COLUMN = "segmentation_dsc"
 
 
 class JointLog:
@@ -42,6 +43,10 @@ class JointLog:
         self.run, self._config, self._end, self._on_progress = run, config, end, on_progress
         optional = [name for name in OPTIONAL_PARTS if getattr(config.loss, name)]
         self._columns = ("step", "cascade", "loss", *PARTS, *optional, "gradient_norm", "learning_rate")
+        self._validation_columns = (
+            *VALIDATION_COLUMNS,
+            *([SEGMENTATION_COLUMN] if config.network.segmentation else []),
+        )
         self._events: EventsWriter | None = None
         self._waiting: list[tuple[int, StagePlace, dict[str, Array], float]] = []
 
@@ -51,7 +56,7 @@ class JointLog:
             return
         on_begin()
         begin_table(self.run / STEPS, self._columns, after_step=step)
-        begin_table(self.run / VALIDATIONS, VALIDATION_COLUMNS, after_step=step)
+        begin_table(self.run / VALIDATIONS, self._validation_columns, after_step=step)
         if self._config.log.tensorboard:
             self._events = new_event_file(self.run / "tensorboard", first_step=step + 1)
 
@@ -95,24 +100,28 @@ class JointLog:
         if best:
             progress = progress._replace(best_dsc=np.float32(scores.mean_dsc), best_step=np.int32(step))
         error = "" if math.isnan(scores.mean_error_mm) else f", error {scores.mean_error_mm:.2f} mm"
+        own = scores.mean_segmentation_dsc
+        segmented = "" if math.isnan(own) else f", segmentation DSC {own:.4f}"
         self._on_progress(
-            f"step {step}, DSC {scores.mean_dsc:.4f}, smallest {scores.min_dsc:.4f}{error}"
+            f"step {step}, DSC {scores.mean_dsc:.4f}, smallest {scores.min_dsc:.4f}{error}{segmented}"
             f"{', the best so far' if best else ''}"
         )
         if self.run is not None:
+            values = {"dsc": scores.dsc, "error_mm": scores.error_mm, SEGMENTATION_COLUMN: scores.segmentation_dsc}
             rows = [
-                {
-                    "step": step, "cascade": at.stage.cascade, "pair": name,
-                    "dsc": number_cell(float(scores.dsc[n])), "error_mm": number_cell(float(scores.error_mm[n])),
-                }
+                {"step": step, "cascade": at.stage.cascade, "pair": name}
+                | {key: number_cell(float(values[key][n])) for key in self._validation_columns if key in values}
                 for n, name in enumerate(scores.names)
-            ]  # fmt: skip
-            append_to_table(self.run / VALIDATIONS, VALIDATION_COLUMNS, rows)
+            ]
+            append_to_table(self.run / VALIDATIONS, self._validation_columns, rows)
             if best:
                 about = {**plain(self._config), "step": step, "dsc": scores.mean_dsc}
                 save_tree(self.run / BEST, judged_variables(progress.state), about)
         if self._events is not None:
-            named = {"dsc": scores.mean_dsc, "smallest_dsc": scores.min_dsc, "error_mm": scores.mean_error_mm}
+            named = {
+                "dsc": scores.mean_dsc, "smallest_dsc": scores.min_dsc, "error_mm": scores.mean_error_mm,
+                SEGMENTATION_COLUMN: own,
+            }  # fmt: skip
             numbers = {f"validation/{name}": value for name, value in named.items() if math.isfinite(value)}
             write_scalars(self._events, step, numbers)
         return progress

@@ -175,7 +175,9 @@ def _scores(variables: Variables, source: JointSource, score: Any) -> JointScore
     # Every process judges all pairs on its own device, with the same result.
     held = jax.device_put(jax.tree.map(np.asarray, variables), jax.local_devices()[0])
     found = np.array([score(held, pair) for pair in source.validation.values()], np.float64)
-    return JointScores(names=tuple(source.validation), dsc=found[:, 0], error_mm=found[:, 1])
+    return JointScores(
+        names=tuple(source.validation), dsc=found[:, 0], error_mm=found[:, 1], segmentation_dsc=found[:, 2]
+    )
 
 
 def check_batch(config: JointTrainingConfig, mesh: Mesh) -> None:

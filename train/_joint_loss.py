@@ -31,6 +31,8 @@ class JointLossConfig(Table):
         pairs whose displacement is known.
       descriptors: weight of the mean squared difference of the self-similarity descriptors (MIND-SSC) of the body.
         They do not depend on the contrast, which for MR and CT mutual information expresses only globally.
+      segmentation: weight of one minus the soft Dice of the liver that the network segments in the reference image and
+        the reference liver. Only for networks with a segmentation; pairs without liver masks do not count.
       lesion_rigidity: factor on the bending energy in the lesions of the reference image, so that a lesion is moved
         almost without being bent. Only for pairs with lesion masks.
       around: weight of a voxel of the body outside the liver in this distance.
@@ -41,6 +43,7 @@ class JointLossConfig(Table):
     bending: Weight
     displacement: Weight = 0.0
     descriptors: Weight = 0.0
+    segmentation: Weight = 0.0
     lesion_rigidity: Annotated[float, Field(ge=1, le=1000)] = 1.0
     around: Annotated[float, Field(ge=0, le=1)] = 0.05
 
@@ -80,7 +83,12 @@ class JointPair(NamedTuple):
 
 
 def joint_loss(
-    field_mm: Float[Array, "i j k 3"], pair: JointPair, spacing_mm: Vector, *, config: JointLossConfig
+    field_mm: Float[Array, "i j k 3"],
+    pair: JointPair,
+    spacing_mm: Vector,
+    *,
+    config: JointLossConfig,
+    liver: Float[Array, "i j k"] | None = None,
 ) -> tuple[Float[jax.Array, ""], dict[str, Float[jax.Array, ""]]]:
     """Computes the loss of a displacement of one pair.
 
@@ -89,16 +97,20 @@ def joint_loss(
       pair: images and livers.
       spacing_mm: (3,) distance between voxels.
       config: weights.
+      liver: (i, j, k) probability of the liver in the reference image, from a network that segments it.
 
     Returns:
       The weighted sum, and its parts by name without weights: "mutual_information", "dice", "bending", "descriptors"
-      if they have a weight, and "displacement" (10 mm) if it is known.
+      and "segmentation" if they have a weight, and "displacement" (10 mm) if it is known.
 
     Raises:
-      ValueError: the displacement has a weight and is not known, or lesions are rigid and are not known.
+      ValueError: the displacement or the segmentation has a weight and is not given, or lesions are rigid and are not
+        known.
     """
     if config.displacement and pair.displacement_mm is None:
         raise ValueError("the loss compares the displacement, which is not known for this pair: set its weight to 0")
+    if config.segmentation and liver is None:
+        raise ValueError("the loss compares a segmentation, which the network does not give: set its weight to 0")
     rigidity = None
     if config.lesion_rigidity != 1.0:
         if pair.reference_lesions is None:
@@ -124,6 +136,11 @@ def joint_loss(
         here = ops.mind_ssc(jnp.asarray(pair.reference))
         parts["descriptors"] = losses.descriptor_loss(there, here, weights=body)
         total = total + config.descriptors * parts["descriptors"]
+    if config.segmentation:
+        own = losses.probability_dice_loss(jnp.asarray(liver), pair.reference_liver, weights=seen)
+        # Pairs without masks have empty livers, which a segmentation must not learn.
+        parts["segmentation"] = jnp.where(jnp.any(pair.reference_liver > 0), own, 0.0)
+        total = total + config.segmentation * parts["segmentation"]
     if pair.displacement_mm is not None:
         missed = jnp.sqrt(jnp.sum((field_mm - pair.displacement_mm) ** 2, axis=-1) + 1e-3)
         weight = pair.reference_liver + config.around * body

@@ -1,4 +1,4 @@
-"""The validation of a registration network: overlap of the warped liver, and error of a known displacement."""
+"""The validation of a registration network: overlap of its livers, and error of a known displacement."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ class JointScores:
       dsc: Dice similarity of the warped and the reference liver where both images show the patient; NaN if a liver is
         missing.
       error_mm: mean distance to the known displacement in the liver; NaN if it is not known.
+      segmentation_dsc: Dice similarity of the liver that the network segments; NaN if it does not.
     """
 
     names: tuple[str, ...]
     dsc: Float[np.ndarray, " pairs"]
     error_mm: Float[np.ndarray, " pairs"]
+    segmentation_dsc: Float[np.ndarray, " pairs"]
 
     @property
     def mean_dsc(self) -> float:
         """Mean over all pairs with a value; NaN if none has."""
-        known = self.dsc[np.isfinite(self.dsc)]
-        return float(known.mean()) if known.size else float("nan")
+        return _mean(self.dsc)
 
     @property
     def min_dsc(self) -> float:
@@ -46,14 +47,20 @@ class JointScores:
     @property
     def mean_error_mm(self) -> float:
         """Mean over all pairs whose displacement is known; NaN if none is."""
-        known = self.error_mm[np.isfinite(self.error_mm)]
-        return float(known.mean()) if known.size else float("nan")
+        return _mean(self.error_mm)
+
+    @property
+    def mean_segmentation_dsc(self) -> float:
+        """Mean over all pairs with a liver mask; NaN if the network does not segment."""
+        return _mean(self.segmentation_dsc)
 
 
 def make_joint_scores(
     network: CascadeConfig, *, spacing_mm: float
-) -> Callable[[Variables, JointPair], tuple[float, float]]:
-    """Returns a function from variables and a pair to the DSC and the error (mm) of the last displacement.
+) -> Callable[[Variables, JointPair], tuple[float, float, float]]:
+    """Returns a function from variables and a pair to DSC, error (mm) and DSC of the segmentation.
+
+    All of them are of the last cascade.
 
     Args:
       network: the cascades.
@@ -62,13 +69,17 @@ def make_joint_scores(
     spacing = (spacing_mm,) * 3
 
     @jax.jit
-    def scores(variables: Variables, pair: JointPair) -> tuple[jax.Array, jax.Array]:
-        fields = networks.cascade_displacements(network, variables, *pair.sides(), spacing, start_mm=pair.start_mm)
-        return displacement_scores(fields[-1], pair, spacing_mm=spacing_mm)
+    def scores(variables: Variables, pair: JointPair) -> tuple[jax.Array, jax.Array, jax.Array]:
+        outputs = networks.cascade_outputs(network, variables, *pair.sides(), spacing, start_mm=pair.start_mm)
+        dsc, error_mm = displacement_scores(outputs.displacement_mm[-1], pair, spacing_mm=spacing_mm)
+        if outputs.liver is None:
+            return dsc, error_mm, jnp.float32(jnp.nan)
+        seen, true = jnp.asarray(pair.seen), jnp.asarray(pair.reference_liver) > 0.5
+        return dsc, error_mm, _dice((outputs.liver[-1] > 0.5) & seen, true & seen)
 
-    def found(variables: Variables, pair: JointPair) -> tuple[float, float]:
-        dsc, error_mm = scores(variables, pair)
-        return float(dsc), float(error_mm)
+    def found(variables: Variables, pair: JointPair) -> tuple[float, float, float]:
+        dsc, error_mm, segmentation_dsc = scores(variables, pair)
+        return float(dsc), float(error_mm), float(segmentation_dsc)
 
     return found
 
@@ -89,12 +100,22 @@ def displacement_scores(
     seen = jnp.asarray(pair.seen)
     warped = spatial.sample_on_grid(pair.floating_liver[..., None], field_mm, (spacing_mm,) * 3)[..., 0]
     one, two = (warped > 0.5) & seen, (jnp.asarray(pair.reference_liver) > 0.5) & seen
-    sizes = jnp.sum(one), jnp.sum(two)
-    dsc = 2.0 * jnp.sum(one & two) / jnp.maximum(sizes[0] + sizes[1], 1)
-    dsc = jnp.where(jnp.any(pair.floating_liver > 0.5) & (sizes[1] > 0), dsc, jnp.nan)
+    dsc = jnp.where(jnp.any(pair.floating_liver > 0.5), _dice(one, two), jnp.nan)
     if pair.displacement_mm is None:
         return dsc, jnp.float32(jnp.nan)
     missed = jnp.sqrt(jnp.sum((field_mm - pair.displacement_mm) ** 2, axis=-1))
-    known = (sizes[1] > 0) if pair.known is None else (sizes[1] > 0) & pair.known
-    error = jnp.sum(missed * two) / jnp.maximum(sizes[1], 1)
+    size = jnp.sum(two)
+    known = (size > 0) if pair.known is None else (size > 0) & pair.known
+    error = jnp.sum(missed * two) / jnp.maximum(size, 1)
     return dsc, jnp.where(known, error, jnp.nan)
+
+
+def _dice(found: jax.Array, true: jax.Array) -> jax.Array:
+    """Dice similarity, NaN if the true mask is empty."""
+    dice = 2.0 * jnp.sum(found & true) / jnp.maximum(jnp.sum(found) + jnp.sum(true), 1)
+    return jnp.where(jnp.any(true), dice, jnp.nan)
+
+
+def _mean(values: Float[np.ndarray, " pairs"]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -99,10 +99,12 @@ def joint_gradients(
     if cascade is None:
 
         def all_together(params: Any) -> tuple[Array, Any]:
-            fields = networks.cascade_displacements(
+            outputs = networks.cascade_outputs(
                 config, {"params": params, "statistics": statistics}, *pair.sides(), spacing_mm, start_mm=pair.start_mm
             )
-            totals, parts = lax.map(lambda field: joint_loss(field, pair, spacing_mm, config=loss), fields)
+            totals, parts = lax.map(
+                lambda one: joint_loss(one.displacement_mm, pair, spacing_mm, config=loss, liver=one.liver), outputs
+            )
             return jnp.mean(totals), jax.tree.map(lambda values: values[-1], parts)
 
         (total, parts), gradients = jax.value_and_grad(all_together, has_aux=True)(params)
@@ -111,8 +113,9 @@ def joint_gradients(
 
     def alone(own: Any) -> tuple[Array, Any]:
         one = {"params": own, "statistics": networks.cascade_of(statistics, cascade)}
-        field = networks.next_displacement(config, one, *pair.sides(), spacing_mm, start)
-        return joint_loss(networks.on_voxels(config, field), pair, spacing_mm, config=loss)
+        found = networks.next_output(config, one, *pair.sides(), spacing_mm, start)
+        field = networks.on_voxels(config, found.displacement_mm)
+        return joint_loss(field, pair, spacing_mm, config=loss, liver=found.liver)
 
     own = networks.cascade_of(params, cascade)
     (total, parts), gradient = jax.value_and_grad(alone, has_aux=True)(own)

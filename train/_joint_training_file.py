@@ -64,6 +64,8 @@ class JointTrainingConfig(Table):
                 raise ValueError(f"{where}: begin_from_previous needs one cascade after the first")
             if stage.steps <= self.optimiser.warmup_steps:
                 raise ValueError(f"{where}: {stage.steps} steps are not more than optimiser.warmup_steps")
+        if bool(self.loss.segmentation) != self.network.segmentation:
+            raise ValueError("network.segmentation and a weight loss.segmentation go together; set both or neither")
         if isinstance(self.data, FilePairsConfig) and self.loss.displacement:
             raise ValueError("the displacement between images of files is not known; set loss.displacement = 0")
         return self

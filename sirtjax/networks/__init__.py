@@ -7,14 +7,17 @@ from sirtjax.networks._build import apply as apply
 from sirtjax.networks._build import apply_training as apply_training
 from sirtjax.networks._build import initialise as initialise
 from sirtjax.networks._build import parameter_count as parameter_count
-from sirtjax.networks._cascade import CascadeConfig as CascadeConfig
+from sirtjax.networks._cascade import CascadeOutput as CascadeOutput
 from sirtjax.networks._cascade import cascade_displacements as cascade_displacements
 from sirtjax.networks._cascade import cascade_of as cascade_of
+from sirtjax.networks._cascade import cascade_outputs as cascade_outputs
 from sirtjax.networks._cascade import first_displacement as first_displacement
 from sirtjax.networks._cascade import initialise_cascades as initialise_cascades
 from sirtjax.networks._cascade import next_displacement as next_displacement
+from sirtjax.networks._cascade import next_output as next_output
 from sirtjax.networks._cascade import on_voxels as on_voxels
 from sirtjax.networks._cascade import with_cascade as with_cascade
+from sirtjax.networks._cascade_config import CascadeConfig as CascadeConfig
 from sirtjax.networks._config import DeepMedicConfig as DeepMedicConfig
 from sirtjax.networks._config import DynUNetConfig as DynUNetConfig
 from sirtjax.networks._config import HighResUNetConfig as HighResUNetConfig
@@ -46,6 +49,7 @@ from sirtjax.networks._weight_import import from_nnunet as from_nnunet
 
 __all__ = [
     "CascadeConfig",
+    "CascadeOutput",
     "CorrelationConfig",
     "DeepMedicConfig",
     "DynUNetConfig",
@@ -66,6 +70,7 @@ __all__ = [
     "apply_training",
     "cascade_displacements",
     "cascade_of",
+    "cascade_outputs",
     "conv3d",
     "conv3d_transpose",
     "demons_forces",
@@ -82,6 +87,7 @@ __all__ = [
     "monai_settings",
     "network_config",
     "next_displacement",
+    "next_output",
     "on_voxels",
     "output_shape",
     "parameter_count",

@@ -1,6 +1,7 @@
-"""Registration networks with their weights, and the displacement that they predict from an affine start."""
+"""Registration networks with their weights, and the displacement and liver that they predict from an affine start."""
 
 from sirtjax.registration_networks._displacement import network_displacement as network_displacement
+from sirtjax.registration_networks._displacement import network_segmentation as network_segmentation
 from sirtjax.registration_networks._model import RegistrationModel as RegistrationModel
 from sirtjax.registration_networks._model import RegistrationModelSpec as RegistrationModelSpec
 from sirtjax.registration_networks._model import list_registration_models as list_registration_models
@@ -13,5 +14,6 @@ __all__ = [
     "list_registration_models",
     "load_registration_model",
     "network_displacement",
+    "network_segmentation",
     "save_registration_model",
 ]

@@ -39,6 +39,43 @@ def test_a_new_network_is_the_identity(images, output):
     assert fields.shape == (2, *SHAPE, 3) and not np.any(fields)
 
 
+def test_voxels_of_a_block_are_channels_and_back():
+    image = np.random.default_rng(0).standard_normal((4, 6, 2, 3)).astype(np.float32)
+    blocks = np.asarray(networks._blocks.voxels_to_channels(image, 2))
+    assert blocks.shape == (2, 3, 1, 24)
+    for a, b, p, q, r in np.ndindex(2, 3, 2, 2, 2):
+        at = 3 * (4 * p + 2 * q + r)
+        np.testing.assert_array_equal(blocks[a, b, 0, at : at + 3], image[2 * a + p, 2 * b + q, r])
+    np.testing.assert_array_equal(networks._blocks.channels_to_voxels(blocks, 2), image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correlation", [None, {}])
+def test_a_segmentation_is_a_further_output_that_changes_no_displacement(images, correlation):
+    """The network without it has the same weights, less those of the segmentation."""
+    how, channels = config(unit_mm=6.0), 16
+    if correlation is not None:
+        channels += networks.CorrelationConfig().channels
+    classes = 3 if correlation is None else 4
+    unet = {**UNET, "channels": channels, "classes": classes}
+    plain = config(unit_mm=6.0, correlation=correlation, network=unet)
+    how = config(unit_mm=6.0, correlation=correlation, network={**unet, "classes": classes + 8}, segmentation=True)
+    variables = with_random_heads(networks.initialise_cascades(how, seed=0), 0.3)
+    found = networks.cascade_outputs(how, variables, *images, SPACING_MM)
+    assert found.liver.shape == (2, *SHAPE)
+    heads = variables["params"]["decoder"]["heads"]
+    fewer = jax.tree.map(lambda x: x[..., :classes], heads)
+    params = {**variables["params"], "decoder": {**variables["params"]["decoder"], "heads": fewer}}
+    without = networks.cascade_outputs(plain, {**variables, "params": params}, *images, SPACING_MM)
+    assert without.liver is None
+    np.testing.assert_allclose(found.displacement_mm, without.displacement_mm, atol=1e-4)
+    assert 0 < np.min(found.liver) < 0.4 < 0.6 < np.max(found.liver) < 1
+    new = networks.cascade_outputs(how, networks.initialise_cascades(how, seed=0), *images, SPACING_MM)
+    np.testing.assert_array_equal(new.liver, 0.5)
+    with pytest.raises(ValidationError, match=f"16 channels and 11 classes|{channels} channels and {classes + 8}"):
+        config(correlation=correlation, network=unet, segmentation=True)
+
+
 @pytest.mark.slow
 def test_a_cascade_sees_the_image_that_the_earlier_ones_warped(images):
     """By hand: warp with SciPy, apply the second network, compose."""
@@ -103,7 +140,7 @@ def test_one_cascade_is_read_and_replaced():
 
 @pytest.mark.parametrize("block", [1, 2, 3])
 def test_the_interpolation_is_exact_for_straight_lines(block):
-    weights = networks._cascade.block_spline_matrix(12, block)
+    weights = networks._blocks.block_spline_matrix(12, block)
     centres = block * np.arange(12 // block) + (block - 1) / 2
     inside = slice(2 * block, -2 * block)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-6)

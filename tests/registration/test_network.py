@@ -17,16 +17,19 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 SHIFT_MM = np.array([3.0, -4.0, 5.0])
 
 
-def model_that_adds(shift_mm, *, inputs=2, cascades=1):
-    """A network whose prediction is the same shift everywhere, whatever it sees."""
+def model_that_adds(shift_mm, *, inputs=2, cascades=1, logits=None):
+    """A network whose prediction is the same shift everywhere, whatever it sees; with logits of a block it segments."""
     network = {
-        "architecture": "plain-conv-unet", "channels": 16 * inputs, "classes": 3, "features": [4, 6],
+        "architecture": "plain-conv-unet", "channels": 16 * inputs, "classes": 3 if logits is None else 11,
+        "features": [4, 6],
         "deep_supervision": False, "normalisation": "none",
     }  # fmt: skip
-    config = networks.CascadeConfig.model_validate({"network": network, "inputs": inputs, "cascades": cascades})
+    table = {"network": network, "inputs": inputs, "cascades": cascades, "segmentation": logits is not None}
+    config = networks.CascadeConfig.model_validate(table)
     variables = networks.initialise_cascades(config, seed=0)
     heads = variables["params"]["decoder"]["heads"]["0"]
-    heads["b"] = np.asarray(heads["b"]) + np.asarray(shift_mm, np.float32) / config.unit_mm / cascades
+    outputs = np.concatenate([np.asarray(shift_mm) / config.unit_mm / cascades, [] if logits is None else logits])
+    heads["b"] = np.asarray(heads["b"]) + outputs.astype(np.float32)
     preset = synthesis.load_preset("default").model_copy(update={"spacing_mm": 8.0})
     spec = RegistrationModelSpec(
         name="shift", network=config, preprocessing=synthesis.preprocessing_for(preset), shape=(32, 32, 32)
@@ -71,9 +74,9 @@ def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
 
     def note(variables, reference, floating, spacing_mm, start_mm, *, config):
         seen.update(reference=reference, floating=floating, start=start_mm)
-        return np.zeros((*reference.shape[:3], 3), np.float32)
+        return networks.CascadeOutput(np.zeros((*reference.shape[:3], 3), np.float32), None)
 
-    monkeypatch.setattr(_displacement, "last_displacement", note)
+    monkeypatch.setattr(_displacement, "last_output", note)
     masks = case.reference_masks["liver"], case.floating_masks["liver"]
     start = AffineTransform(np.eye(4))
     registration_networks.network_displacement(
@@ -90,6 +93,34 @@ def test_the_network_receives_the_images_and_the_livers(case, monkeypatch):
     np.testing.assert_allclose(seen["start"], 0.0, atol=1e-5)
     registration_networks.network_displacement(model_that_adds(SHIFT_MM), case.reference, case.floating, start)
     assert not seen["reference"][..., 1].any() and not seen["floating"][..., 1].any()
+
+
+@pytest.mark.slow
+def test_the_segmentation_is_on_the_grid_around_the_liver(case):
+    logits = np.arange(8.0) - 3.5  # of the voxels of each block, the last axis fastest
+    model = model_that_adds(SHIFT_MM, logits=logits, cascades=2)
+    liver = case.reference_masks["liver"]
+    found = registration_networks.network_segmentation(
+        model, case.reference, case.floating, start_of(), reference_liver=liver
+    )
+    expected = np.tile(1 / (1 + np.exp(-logits.reshape(2, 2, 2))), (16, 16, 16))
+    np.testing.assert_allclose(found.array, expected, atol=1e-5)
+    middle = liver.geometry.to_world(np.argwhere(liver.mask("liver")).mean(axis=0))
+    np.testing.assert_allclose(found.geometry.to_world(np.full(3, 15.5)), middle, atol=1e-6)
+    assert found.geometry.spacing_mm == pytest.approx((8.0, 8.0, 8.0)) and found.unit == "1"
+    # The segmentation does not change the displacement.
+    one = registration_networks.network_displacement(
+        model, case.reference, case.floating, start_of(), reference_liver=liver
+    )
+    points = middle + np.random.default_rng(0).uniform(-40, 40, (50, 3))
+    np.testing.assert_allclose(
+        transform_points(one, points), transform_points(start_of(), points + SHIFT_MM), atol=0.05
+    )
+
+
+def test_a_network_without_a_segmentation_is_refused(case):
+    with pytest.raises(ConfigError, match=r"shift has no segmentation; train one with network\.segmentation = true"):
+        registration_networks.network_segmentation(model_that_adds(SHIFT_MM), case.reference, case.floating, start_of())
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path):

@@ -160,6 +160,44 @@ def test_the_gradient_of_the_descriptors_is_that_of_differences():
     assert slope == pytest.approx(float(value(field + step * direction) - value(field - step * direction)), rel=0.05)
 
 
+def test_the_segmentation_counts_where_there_are_masks():
+    pair, field = pair_of(0), np.zeros((*SHAPE, 3), np.float32)
+    rng = np.random.default_rng(0)
+    found, seen = rng.uniform(0, 1, SHAPE).astype(np.float32), rng.uniform(size=SHAPE) > 0.2
+    pair = pair._replace(seen=jnp.asarray(seen))
+    how = LOSS.model_copy(update={"segmentation": 0.7})
+    total, parts = train.joint_loss(field, pair, SPACING_MM, config=how, liver=found)
+    liver = np.asarray(pair.reference_liver)
+    dice = (2 * (seen * found * liver).sum() + 1) / ((seen * (found + liver)).sum() + 1)
+    assert float(parts["segmentation"]) == pytest.approx(1 - dice, abs=1e-4)
+    without, others = loss_of(field, pair)
+    assert float(total) == pytest.approx(without + 0.7 * (1 - dice), rel=1e-4) and "segmentation" not in others
+    nothing = jnp.zeros(SHAPE)
+    none = train.joint_loss(field, pair._replace(reference_liver=nothing), SPACING_MM, config=how, liver=found)
+    assert float(none[1]["segmentation"]) == 0.0
+    with pytest.raises(ValueError, match="a segmentation, which the network does not give: set its weight to 0"):
+        train.joint_loss(field, pair, SPACING_MM, config=how)
+
+
+@pytest.mark.slow
+def test_a_segmentation_is_learnt_next_to_the_displacement():
+    table = NETWORK.model_dump(mode="python")
+    table["network"] = {**table["network"], "classes": 11}
+    network = networks.CascadeConfig.model_validate({**table, "segmentation": True})
+    loss, tx = LOSS.model_copy(update={"segmentation": 1.0}), optax.adam(5e-3)
+    step = jax.jit(functools.partial(train.joint_update, spacing_mm=SPACING_MM, config=network, loss=loss, tx=tx))
+    state = train.first_joint_state(network, tx, seed=0)
+    for number in range(150):
+        state, _ = step(state, pair_of(100 + number % 60))
+    dice = []
+    for seed in range(10):  # pairs that were not used
+        pair = pair_of(seed)
+        found = networks.cascade_outputs(network, state.variables, *pair.sides(), SPACING_MM).liver[-1] > 0.5
+        liver = np.asarray(pair.reference_liver) > 0.5
+        dice.append(2 * np.sum(found & liver) / (np.sum(found) + liver.sum()))
+    assert min(dice) > 0.8
+
+
 def update(tx, **options):
     return jax.jit(
         functools.partial(train.joint_update, spacing_mm=SPACING_MM, config=NETWORK, loss=LOSS, tx=tx, **options)

@@ -86,6 +86,8 @@ def test_what_a_run_writes_down_says_the_same():
         ({"data": {**FILES, "kind": "clouds"}}, r"data: .*'clouds'"),
         ({"trainer": {"batch_size": 0}}, "trainer.batch_size: Input should be greater"),
         ({"colour": 1}, "colour: Extra inputs"),
+        ({"loss": {"segmentation": 1.0}}, r"network\.segmentation and a weight loss\.segmentation go together"),
+        ({"network": {"segmentation": True}}, "the network must have 16 channels and 11 classes, got 16 and 3"),
     ],
 )
 def test_what_is_wrong_is_named(change, complaint):

@@ -109,8 +109,9 @@ def test_scores_are_those_of_numpy():
 
 @pytest.mark.slow
 def test_it_runs_the_course_and_writes_down_what_it_did(tmp_path):
-    made = toy.config()
-    made = made.model_copy(update={"loss": made.loss.model_copy(update={"descriptors": 0.2})})
+    network = toy.table()["network"]
+    network = {**network, "network": {**network["network"], "classes": 11}, "segmentation": True}
+    made = toy.config(network=network, loss={"descriptors": 0.2, "segmentation": 0.5})
     outcome = toy.run(tmp_path, made)
     assert outcome.status == "finished" and outcome.steps == 6 and int(outcome.progress.state.step) == 6
     steps = rows(tmp_path / "log.csv")
@@ -126,6 +127,7 @@ def test_it_runs_the_course_and_writes_down_what_it_did(tmp_path):
     ]
     best, about = train.load_tree(tmp_path / "best.npz", train.first_progress(made).state.variables)
     assert about["step"] == int(outcome.progress.best_step)
+    assert all(0 <= float(row["segmentation_dsc"]) <= 1 for row in validations)
     found = [float(row["dsc"]) for row in validations if row["step"] == str(about["step"])]
     assert about["dsc"] == pytest.approx(np.mean(found)) == pytest.approx(float(outcome.progress.best_dsc))
     # The cascade before is frozen, and the running mean is what is kept.
