@@ -56,5 +56,6 @@ def check_divides(samples: int, mesh: Mesh) -> None:
     if samples % mesh.size:
         raise ConfigError(
             f"{samples} samples at a time can't be shared evenly by {mesh.size} devices; "
-            f"make trainer.batch_size a multiple of {mesh.size} times trainer.accumulation_steps"
+            f"make trainer.batch_size a multiple of {mesh.size} times trainer.accumulation_steps, "
+            "or show JAX fewer devices, for example with CUDA_VISIBLE_DEVICES=0"
         )

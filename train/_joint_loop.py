@@ -189,5 +189,6 @@ def check_batch(config: JointTrainingConfig, mesh: Mesh) -> None:
     if config.trainer.batch_size % mesh.size:
         raise ConfigError(
             f"{config.trainer.batch_size} pairs at a time can't be shared evenly by {mesh.size} devices; make "
-            f"trainer.batch_size a multiple of {mesh.size}"
+            f"trainer.batch_size a multiple of {mesh.size}, or show JAX fewer devices, for example with "
+            "CUDA_VISIBLE_DEVICES=0"
         )
