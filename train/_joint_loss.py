@@ -30,7 +30,7 @@ class JointLossConfig(Table):
       displacement: weight of the mean distance to the known displacement in the liver, in units of 10 mm. Only for
         pairs whose displacement is known.
       descriptors: weight of the mean squared difference of the self-similarity descriptors (MIND-SSC) of the body.
-        They do not depend on the contrast, which for MR and CT mutual information expresses only globally.
+        They do not depend on the contrast, which helps if it differs between parts of the images.
       segmentation: weight of one minus the soft Dice of the liver that the network segments in the reference image and
         the reference liver. Only for networks with a segmentation; pairs without liver masks do not count.
       lesion_rigidity: factor on the bending energy in the lesions of the reference image, so that a lesion is moved

@@ -15,11 +15,13 @@ from sirtjax.errors import ConfigError
 from sirtjax.registration_networks import RegistrationModel, RegistrationModelSpec
 from sirtjax.train._devices import sample_mesh
 from sirtjax.train._joint_loop import JointOutcome, check_batch, train_joint
+from sirtjax.train._joint_loss import JointLossConfig
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables
 from sirtjax.train._joint_source import JointSource, file_pair_source, mixed_pair_source, random_pair_source
 from sirtjax.train._joint_training_file import JointTrainingConfig, joint_training_from_dict
 from sirtjax.train._lock import run_lock
 from sirtjax.train._loop import BEST, STATE
+from sirtjax.train._pair_table import read_pair_table
 from sirtjax.train._pairs_config import FilePairsConfig, MixedPairsConfig, RandomPairsConfig
 from sirtjax.train._run_folder import CONFIG, REGISTRATION, check_folder, describe_run, run_table
 from sirtjax.train._state_file import load_tree
@@ -77,7 +79,8 @@ def make_joint_source(
     """Returns the source of the training pairs.
 
     Raises:
-      InputError: the liver shapes, the table or one of its files cannot be used.
+      InputError: the liver shapes, the table or one of its files cannot be used, or no pair has the masks that the loss
+        needs.
     """
     # The network's weights are drawn from the seed itself.
     inputs, seed = config.network.inputs, config.seed + 1
@@ -91,12 +94,27 @@ def make_joint_source(
         case RandomPairsConfig() as data:
             return random_pair_source(data, inputs=inputs, seed=seed)
         case FilePairsConfig() as data:
+            _check_masks(data, config.loss)
             return of_files(data)
         case MixedPairsConfig() as data:
             files = of_files(data.files)
             return mixed_pair_source(
                 data, random=random_pair_source(data.random, inputs=inputs, seed=seed), files=files
             )
+
+
+def _check_masks(data: FilePairsConfig, loss: JointLossConfig) -> None:
+    """Refuses parts of the loss that would have no effect on any pair of a table."""
+    pairs = read_pair_table(data.path)
+    if loss.lesion_rigidity != 1.0 and all(pair.lesions is None for pair in pairs):
+        raise ConfigError(
+            f"{data.path}: no pair has reference_lesions, which loss.lesion_rigidity needs; add masks, or set it to 1"
+        )
+    if loss.segmentation and all(None in pair.livers for pair in pairs):
+        raise ConfigError(
+            f"{data.path}: no pair has both liver masks, which loss.segmentation needs; add masks, or set it to 0 and "
+            "network.segmentation to false"
+        )
 
 
 def is_joint_run(run: Path) -> bool:

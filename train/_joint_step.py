@@ -160,7 +160,7 @@ def _frozen(
 
     def one(number: jax.Array, total: jax.Array) -> jax.Array:
         own = networks.cascade_of(variables, number)
-        return networks.next_displacement(config, own, reference, floating, spacing_mm, total)
+        return networks.next_output(config, own, reference, floating, spacing_mm, total).displacement_mm
 
     first = networks.first_displacement(config, reference, start_mm=pair.start_mm)
     field: jax.Array = lax.fori_loop(0, cascade, one, first)

@@ -13,7 +13,6 @@ from sirtjax.networks._cascade import cascade_of as cascade_of
 from sirtjax.networks._cascade import cascade_outputs as cascade_outputs
 from sirtjax.networks._cascade import first_displacement as first_displacement
 from sirtjax.networks._cascade import initialise_cascades as initialise_cascades
-from sirtjax.networks._cascade import next_displacement as next_displacement
 from sirtjax.networks._cascade import next_output as next_output
 from sirtjax.networks._cascade import on_voxels as on_voxels
 from sirtjax.networks._cascade import with_cascade as with_cascade
@@ -86,7 +85,6 @@ __all__ = [
     "monai_architecture",
     "monai_settings",
     "network_config",
-    "next_displacement",
     "next_output",
     "on_voxels",
     "output_shape",

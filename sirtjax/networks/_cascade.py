@@ -143,30 +143,6 @@ def first_displacement(
     return block_means(start_mm, block)
 
 
-def next_displacement(
-    config: CascadeConfig,
-    own: Variables,
-    reference: Float[Array, "i j k inputs"],
-    floating: Float[Array, "i j k inputs"],
-    spacing_mm: Vector,
-    total_mm: Float[Array, "a b c 3"],
-) -> Float[jax.Array, "a b c 3"]:
-    """Computes the displacement after one more cascade, at the centres of the blocks.
-
-    Args:
-      config: the network.
-      own: variables of this cascade.
-      reference: (i, j, k, inputs) reference image, scaled for the network, and its liver if the network is guided.
-      floating: (i, j, k, inputs) floating image and liver on the same grid.
-      spacing_mm: (3,) distance between voxels; may be traced.
-      total_mm: (a, b, c, 3) displacement so far at the centres of the blocks, mm.
-
-    Raises:
-      ValueError: an image has other channels than the network takes.
-    """
-    return next_output(config, own, reference, floating, spacing_mm, total_mm).displacement_mm
-
-
 def next_output(
     config: CascadeConfig,
     own: Variables,

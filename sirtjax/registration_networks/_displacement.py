@@ -13,7 +13,7 @@ from sirtjax import networks
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
 from sirtjax.networks import CascadeConfig, CascadeOutput, Variables
-from sirtjax.registration_networks._inputs import network_inputs
+from sirtjax.registration_networks._inputs import NetworkInputs, network_inputs
 from sirtjax.registration_networks._model import RegistrationModel
 from sirtjax.spatial import AffineTransform, DisplacementField
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -53,9 +53,7 @@ def network_displacement(
     pair = network_inputs(
         model.spec, reference, floating, start, reference_liver=reference_liver, floating_liver=floating_liver
     )
-    found = last_output(
-        model.variables, pair.reference, pair.floating, pair.spacing_mm, pair.start_mm, config=model.spec.network
-    )
+    found = _output(model, pair)
     # A (x + u) is where the network sees x: u = inv(A) (x - c + v) - (x - c), with v without the shift of the grid.
     there = pair.offset_mm + np.asarray(found.displacement_mm, np.float64)
     u = there @ np.linalg.inv(pair.matrix[:3, :3]).T - pair.offset_mm
@@ -98,10 +96,13 @@ def network_segmentation(
     pair = network_inputs(
         model.spec, reference, floating, start, reference_liver=reference_liver, floating_liver=floating_liver
     )
-    found = last_output(
-        model.variables, pair.reference, pair.floating, pair.spacing_mm, pair.start_mm, config=model.spec.network
-    )
+    found = _output(model, pair)
     return Volume(np.asarray(found.liver, np.float32), pair.grid, unit="1")
+
+
+def _output(model: RegistrationModel, pair: NetworkInputs) -> CascadeOutput:
+    images = pair.reference, pair.floating, pair.spacing_mm, pair.start_mm
+    return last_output(model.variables, *images, config=model.spec.network)
 
 
 @partial(cached_jit, static_argnames=("config",))

@@ -93,7 +93,8 @@ def test_processes_must_know_each_other(call, tmp_path):
 def test_two_processes_share_a_training(tmp_path):
     config = training_file(tmp_path)
     script = "from sirtjax.cli.main import main; main()"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+    folders = {"XDG_CACHE_HOME": str(tmp_path / "user-cache"), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"} | folders
     for run in (tmp_path / "run", tmp_path / "with-stored-programs"):
         with socket.socket() as free:
             free.bind(("localhost", 0))

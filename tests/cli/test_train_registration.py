@@ -94,6 +94,18 @@ def test_a_training_from_files_to_a_model(call, tmp_path):
         train.model_of_run(run, name="toy")
 
 
+def test_a_loss_without_its_masks_is_refused(call, tmp_path):
+    config = training_file(tmp_path)
+    stiff = call("registration", config, "-o", tmp_path / "run", "--set", "loss.lesion_rigidity=5")
+    assert stiff.code == 2 and "no pair has reference_lesions, which loss.lesion_rigidity needs" in stiff.err
+    pair_files.write_pairs(tmp_path, 3, masks=False)
+    branch = ("network.segmentation=true", "network.network.classes=11", "loss.segmentation=1")
+    words = [word for setting in branch for word in ("--set", setting)]
+    segmented = call("registration", config, "-o", tmp_path / "run", *words)
+    assert segmented.code == 2 and "no pair has both liver masks, which loss.segmentation needs" in segmented.err
+    assert not list(tmp_path.glob("run/*.csv"))
+
+
 def test_what_is_no_training_file(call, tmp_path):
     done = call("registration", "liver-synthetic", "-o", tmp_path / "run")
     assert done.code == 2 and "liver-synthetic: no such file or recipe" in done.err

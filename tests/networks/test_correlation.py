@@ -90,7 +90,7 @@ def test_a_cascade_with_a_correlation_begins_with_half_of_its_displacement():
     sides = [texture(seed)[..., None] for seed in (3, 4)]
     own = networks.cascade_of(networks.initialise_cascades(config, seed=0), 0)
     start = networks.first_displacement(config, sides[0])
-    found = networks.next_displacement(config, own, *sides, SPACING_MM, start)
+    found = networks.next_output(config, own, *sides, SPACING_MM, start).displacement_mm
     np.testing.assert_allclose(found, 0.5 * run(*sides).displacement_mm, atol=1e-3)
     assert np.abs(found).max() > 0.5
     with pytest.raises(ValidationError, match="must have 35 channels and 4 classes"):

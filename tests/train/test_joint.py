@@ -155,9 +155,11 @@ def test_the_gradient_of_the_descriptors_is_that_of_differences():
     field = jnp.asarray(2.0 + ndimage.gaussian_filter(rng.normal(size=(*SHAPE, 3)), (3, 3, 3, 0)), jnp.float32)
     direction = jnp.asarray(ndimage.gaussian_filter(rng.normal(size=(*SHAPE, 3)), (3, 3, 3, 0)), jnp.float32)
     value = jax.jit(lambda at: train.joint_loss(at, pair, SPACING_MM, config=loss)[1]["descriptors"])
-    slope = float(jnp.vdot(jax.grad(value)(field), direction))
+    derivative = float(jnp.vdot(jax.grad(value)(field), direction))
     step = 0.5
-    assert slope == pytest.approx(float(value(field + step * direction) - value(field - step * direction)), rel=0.05)
+    assert derivative == pytest.approx(
+        float(value(field + step * direction) - value(field - step * direction)), rel=0.05
+    )
 
 
 def test_the_segmentation_counts_where_there_are_masks():

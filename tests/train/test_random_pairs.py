@@ -117,7 +117,11 @@ def joint_pair(centre_mm, radius_mm, seed):
     images = [jnp.asarray(rng.uniform(-1, 1, SHAPE), jnp.float32) for _ in range(2)]
     livers = [jnp.asarray(ball(centre_mm, radius_mm), jnp.float32)] * 2
     known = jnp.full((*SHAPE, 3), 3.0, jnp.float32)
-    return train.JointPair(*images, *livers, known, jnp.zeros(SHAPE, bool), *livers, start_mm=known, known=jnp.bool_(1))
+    lesions = livers[0] * (seed + 1)
+    return train.JointPair(
+        *images, *livers, known, jnp.zeros(SHAPE, bool), *livers, start_mm=known, known=jnp.bool_(1),
+        reference_lesions=lesions,
+    )  # fmt: skip
 
 
 def test_the_livers_of_two_patients_start_at_one_centre_in_one_size():
@@ -133,6 +137,7 @@ def test_the_livers_of_two_patients_start_at_one_centre_in_one_size():
     assert not bool(found.known) and np.all(np.asarray(found.seen))
     np.testing.assert_array_equal(found.reference, one.reference)
     np.testing.assert_array_equal(found.floating, two.floating)
+    np.testing.assert_array_equal(found.reference_lesions, one.reference_lesions)
     cut = two._replace(floating_liver=two.floating_liver * (np.arange(SHAPE[0]) < 7)[:, None, None])
     smaller = train.pair_of_two_patients(jax.random.key(0), one, cut, config=config()).start_mm
     slope = np.asarray(smaller)[1:, 0, 0, 0] - np.asarray(smaller)[:-1, 0, 0, 0]
