@@ -119,18 +119,22 @@ def descriptors_by_hand(image):
     squares = np.stack([(at(image, a) - at(image, b)) ** 2 for a, b in pairs], axis=-1)
     distances = np.stack([ndimage.uniform_filter(squares[..., n], 3, mode="nearest") for n in range(12)], axis=-1)
     differences = distances - distances.min(axis=-1, keepdims=True)
-    return np.exp(-differences / differences.mean(axis=-1, keepdims=True))
+    variance = differences.mean(axis=-1, keepdims=True)
+    return np.exp(-differences / np.clip(variance, 1e-3 * variance.mean(), 1e3 * variance.mean()))
 
 
 def test_descriptors_of_the_loss_are_those_of_numpy():
-    pair = pair_of(1)
+    pair, seen = pair_of(1), np.ones(SHAPE, bool)
+    seen[:, :, :5] = False
+    # Air and what an image does not show do not count.
+    pair = pair._replace(reference=pair.reference.at[:6].set(-1.0), seen=jnp.asarray(seen))
     field = np.zeros((*SHAPE, 3), np.float32)
     field[:] = [5.0, -10.0, 0.0]  # whole voxels: nothing is interpolated
     total, parts = loss_of(field, pair, descriptors=2.0)
     without, others = loss_of(field, pair)
     there, here = (descriptors_by_hand(np.asarray(image, float)) for image in (pair.floating, pair.reference))
     places = [np.clip(np.arange(n) + d, 0, n - 1) for n, d in zip(SHAPE, (1, -2, 0), strict=True)]
-    body = np.asarray(pair.reference) > -0.98
+    body = seen & (np.asarray(pair.reference) > -0.98)
     squared = np.mean((there[np.ix_(*places)] - here) ** 2, axis=-1)
     assert parts["descriptors"] == pytest.approx(squared[body].mean(), rel=1e-3)
     assert total == pytest.approx(without + 2 * parts["descriptors"], rel=1e-5)
