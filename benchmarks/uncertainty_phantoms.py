@@ -4,8 +4,9 @@
 
 Each patient passes the whole chain. It is simulated with a SPECT of 99mTc-MAA with Poisson noise, planar images, a
 diagnostic CT, and the CT of the SPECT/CT in another pose. Errors are added with SciPy: contours of liver and lesions
-and the surface between the territories are displaced by smooth random fields, the stated resolution is wrong, and
-calibrator, residual and density have errors. Their standard deviations are those that `case-uncertainty.toml` states.
+and the surface between the territories are displaced by smooth random fields, the SPECT is displaced against its CT,
+the stated resolution is wrong, and calibrator, residual and density have errors. Their standard deviations and
+correlation lengths are those that `case-uncertainty.toml` states.
 The plan then registers, corrects and computes the intervals. It is not told the image noise, the displacement and the
 lung shunt. Failed plans are counted.
 
@@ -32,30 +33,52 @@ import jax
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
 
 import sirtjax as sj
 from sirtjax import phantom
+from sirtjax.compilation_cache import set_cache_dir
 from sirtjax.errors import SirtjaxError
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
 GY_G_PER_MBQ, DENSITY_G_PER_ML, TARGET_GY = 49.67, 1.05, 205.0
 NORMAL_LIMIT_GY, LUNG_LIMIT_GY = 90.0, 30.0
+# Largest displacement of a contour.
+FARTHEST_MM = 12.0
+# The phantoms have even uptake. Intervals do not depend on the budget.
+CHANGES = ("uncertainty.uptake.size=0", "uncertainty.budget=none")
+# Patients after which compiled programs are dropped: those of many plans exhaust the memory that a process may map.
+KEPT_PATIENTS = 10
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: Floats, length_mm: float) -> Floats:
-    """Returns a random field with a standard deviation of 1 and a correlation length."""
-    sigma = length_mm / spacing_mm / np.sqrt(2.0)
+    """Returns a random field with a standard deviation of 1, of which `length_mm` is the FWHM of the filter."""
+    sigma = length_mm / spacing_mm / np.sqrt(8.0 * np.log(2.0))
     field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
     found: Floats = field / field.std()
     return found
 
 
-def signed_mm(mask: NDArray[np.bool_], spacing_mm: Floats) -> Floats:
-    """Returns the distance to the surface of a mask, positive inside."""
-    inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
-    found: Floats = inside - ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
+def grown(mask: NDArray[np.bool_], outward_mm: Floats, spacing_mm: Floats) -> NDArray[np.bool_]:
+    """Returns a mask whose surface is displaced outward, by fewer than `FARTHEST_MM`."""
+    where = np.argwhere(mask)
+    around = np.ceil(FARTHEST_MM / spacing_mm).astype(int) + 1
+    low, high = np.maximum(where.min(axis=0) - around, 0), where.max(axis=0) + 1 + around
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    near = mask[box]
+    # The blurred mask places the surface between the centres of voxels: it is the integral of a Gaussian.
+    blur_mm = 0.8 * float(spacing_mm.max())
+    part = ndimage.gaussian_filter(near.astype(np.float64), blur_mm / spacing_mm)
+    signed = blur_mm * special.ndtri(np.clip(part, 1e-3, 1 - 1e-3))
+    far = np.abs(signed) > 1.5 * blur_mm
+    found = np.zeros_like(mask)
+    for side, sign in ((near, 1.0), (~near, -1.0)):
+        away, at = ndimage.distance_transform_edt(side, sampling=spacing_mm, return_indices=True)
+        signed = np.where(side & far, sign * away + signed[tuple(at)], signed)
+    # The blur moves a curved surface inward: back to the same volume.
+    level = np.partition(signed.ravel(), -np.count_nonzero(near))[-np.count_nonzero(near)]
+    found[box] = signed - level + outward_mm[box] >= 0
     return found
 
 
@@ -73,8 +96,7 @@ def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> No
 
     def displaced(mask: NDArray[np.bool_], spacing: Floats) -> NDArray[np.bool_]:
         size, length = sizes["contours"]
-        found: NDArray[np.bool_] = signed_mm(mask, spacing) + size * smooth(rng, mask.shape, spacing, length) > 0
-        return found
+        return grown(mask, size * smooth(rng, mask.shape, spacing, length), spacing)
 
     for name in ("diagnostic_ct_liver", "spect_liver"):
         image, labels, spacing = load(name)
@@ -92,6 +114,17 @@ def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> No
         # Positive in the second territory; half the difference is the distance to the surface between both.
         level = (distance[0] - distance[1]) / 2 + size * smooth(rng, labels.shape, spacing, length)
         store("diagnostic_ct_territories", image, np.where(labels > 0, values[(level > 0).astype(int)], 0))
+
+
+def displace(path: Path, shift_mm: Floats) -> None:
+    """Moves an image against the others, along the axes of the patient (LPS)."""
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[:3, 3] += shift_mm * [-1.0, -1.0, 1.0]
+    image.set_sform(affine)
+    image.set_qform(affine)
+    content = nib.Nifti1Image(np.asarray(image.dataobj), affine, image.header)
+    nib.save(content, path)
 
 
 def true_doses(
@@ -159,10 +192,11 @@ def rows_of(seed: int, preset: str, folder: Path) -> list[Row]:
     shutil.copytree(folder / "truth", truth_folder / "truth")
     shutil.copy(folder / "truth.json", truth_folder)
     redraw(folder, seed, lengths)
+    displace(folder / "images" / "spect.nii.gz", sizes["registration"]["floor_mm"] * rng.standard_normal(3))
     start = time.perf_counter(), time.process_time()
     try:
-        change = f"images.activity.resolution_fwhm_mm={fwhm_mm:.3f}"
-        result = sj.plan(folder / "case-uncertainty.toml", overrides=[change]).result
+        changes = [f"images.activity.resolution_fwhm_mm={fwhm_mm:.3f}", *CHANGES]
+        result = sj.plan(folder / "case-uncertainty.toml", overrides=changes).result
     except SirtjaxError as error:
         return [{"seed": seed, "dose": "no plan", "reason": str(error)}]
     seconds = {"wall_s": time.perf_counter() - start[0], "cpu_s": time.process_time() - start[1]}
@@ -248,7 +282,12 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=40, help="number of patients")
     parser.add_argument("--preset", default="default", help="preset of the digital phantom")
     parser.add_argument("--rows", type=Path, required=True, help="file of rows, one JSON object per line")
+    parser.add_argument("--programs", type=Path, help="folder to keep compiled programs in")
     arguments = parser.parse_args()
+    if arguments.programs:
+        arguments.programs.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(arguments.programs.resolve()))
+        set_cache_dir(arguments.programs.resolve())
     known = arguments.rows.read_text().splitlines() if arguments.rows.exists() else []
     rows: list[Row] = [json.loads(line) for line in known]
     done = {row["seed"] for row in rows}
@@ -256,8 +295,8 @@ def main() -> None:
         if seed not in done:
             with tempfile.TemporaryDirectory() as temporary:
                 added = rows_of(seed, arguments.preset, Path(temporary))
-            # The compiled programs of many plans exhaust the memory that a process may map.
-            jax.clear_caches()
+            if (seed - arguments.first) % KEPT_PATIENTS == KEPT_PATIENTS - 1:
+                jax.clear_caches()
             rows += added
             with arguments.rows.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in added)

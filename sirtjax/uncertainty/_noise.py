@@ -13,6 +13,8 @@ from scipy import ndimage
 from sirtjax.errors import ComputationError, InputError
 from sirtjax.partial_volume import SIGMA_PER_FWHM
 
+# Fraction of a voxel from which it counts as tissue.
+WHOLE = 0.99
 # Pairs are compared up to this distance, in multiples of the resolution.
 REACH = 2.0
 # Smallest volume of tissue, in cubes of the resolution: fewer independent values say little about a variance.
@@ -89,7 +91,10 @@ def image_noise(
     mean = float((values * liver).sum() / max(float(np.sum(liver)), 1e-9))
     if not mean > 0:
         raise InputError("image: no activity in the liver")
-    inner = [_inside(part, spacing, fwhm_mm) for part in tissue]
+    # Distances take most of the time, and an image is many times larger than a liver.
+    box = _box(np.asarray(tissue) > WHOLE)
+    values = values[box]
+    inner = [_inside(np.asarray(part)[box], spacing, fwhm_mm) for part in tissue]
     volume_ml = float(sum(part.sum() for part in inner) * np.prod(spacing) / 1000.0)
     wanted_ml = SMALLEST_CUBES * fwhm_mm**3 / 1000.0
     if volume_ml < wanted_ml:
@@ -126,11 +131,20 @@ def image_noise(
     )
 
 
+def _box(tissue: Bool[np.ndarray, "t i j k"]) -> tuple[slice, ...]:
+    """The part of the image with tissue, or one voxel."""
+    found = []
+    for axis in range(1, 4):
+        at = np.nonzero(tissue.any(axis=tuple(other for other in range(4) if other != axis)))[0]
+        found.append(slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 1))
+    return tuple(found)
+
+
 def _inside(
     tissue: Float[np.ndarray, "i j k"], spacing_mm: Float64[np.ndarray, "3"], margin_mm: float
 ) -> Bool[np.ndarray, "i j k"]:
     # The faces of the image count as surface.
-    padded = np.pad(np.asarray(tissue) > 0.99, 1)
+    padded = np.pad(np.asarray(tissue) > WHOLE, 1)
     depth = ndimage.distance_transform_edt(padded, sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     found: np.ndarray = depth > margin_mm
     return found

@@ -122,14 +122,14 @@ class UncertaintyTable(SourcesTable):
 
     A source that the case does not state comes from the `preset`; there is no other default. `samples` is the number of
     simulated measurements. `method` "eanm" computes mean doses by the formulas of the EANM guidance instead. `budget`
-    "linear" derives the fraction of each source from derivatives, "sobol" from further simulations.
-    `contour_metric` is the dose whose derivatives colour the contours.
+    "linear" derives the fraction of each source from derivatives, "sobol" from further simulations. "none" omits the
+    fractions and the comparison with the linear propagation, for cohorts. `contour_metric` is the dose whose derivatives colour the contours.
     """
 
     preset: str | None = None
     method: UncertaintyMethod = "samples"
     level: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
     samples: SampleCount = 64
-    budget: Literal["linear", "sobol"] = "linear"
+    budget: Literal["linear", "sobol", "none"] = "linear"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     contour_metric: ContourMetricName = "D70"

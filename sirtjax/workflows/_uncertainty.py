@@ -40,6 +40,9 @@ CHOICES: dict[UncertaintyChoice, dict[str, object]] = {
     "fast": {"samples": 64, "budget": "linear"},
     "full": {"samples": 256, "budget": "sobol"},
 }
+WITHOUT_BUDGET = (
+    "The fraction of each source, and the comparison with the linear propagation, were not computed (budget = 'none')."
+)
 # Samples of each set of the budget by simulation.
 BUDGET_SAMPLES = 64
 
@@ -177,7 +180,7 @@ def _intervals(
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,
-        not_included=sources.stated.not_included(),
+        not_included=(*sources.stated.not_included(), *([WITHOUT_BUDGET] if table.budget == "none" else [])),
     )
     if sources.message:
         return empty, None, Necrosis({}, {})
@@ -186,7 +189,8 @@ def _intervals(
     if table.method == "eanm":
         return eanm_intervals(empty, result, corrected), None, necrotic
     try:
-        found = simulate(setting, inputs, sources, table, linear=True, budget_count=empty.budget_samples)
+        linear = table.budget != "none"
+        found = simulate(setting, inputs, sources, table, linear=linear, budget_count=empty.budget_samples)
     except InputError as error:  # an interval that cannot be computed must not lose the plan
         return replace(empty, message=str(error)), None, necrotic
     bounds, activities = activity_rows(

@@ -72,6 +72,7 @@ def test_territories_need_no_size_without_dividing_surfaces(tmp_path):
         ({"samples": 100}, "samples"),
         ({"level": 1.0}, "level"),
         ({"method": "guess"}, "method"),
+        ({"budget": "nothing"}, "budget"),
     ],
 )
 def test_what_is_not_valid_is_refused_with_its_key(tmp_path, change, message):

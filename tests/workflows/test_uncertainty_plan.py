@@ -67,6 +67,20 @@ def test_intervals_do_not_change_the_plan(plans):
 
 
 @pytest.mark.slow
+def test_intervals_are_the_same_without_the_budget(folder, plans):
+    sources = {**SOURCES, "budget": "none"}
+    found = plan_case(load_case(case.write_case(folder, lesions=LESIONS, **TABLES, uncertainty=sources)))[0]
+    whole = plans[0].uncertainty
+    for row, other in zip(found.uncertainty.rows, whole.rows, strict=True):
+        if other.interval is not None:
+            assert (row.interval.lower, row.interval.upper) == (other.interval.lower, other.interval.upper)
+            assert (row.interval.budget, row.interval.linear_standard_deviation) == ({}, None)
+    assert any(row.interval is not None and row.interval.budget for row in whole.rows)
+    [added] = set(found.uncertainty.not_included) - set(whole.not_included)
+    assert "fraction of each source" in added
+
+
+@pytest.mark.slow
 def test_intervals_follow_the_schema_and_their_own_order(plans):
     found, _ = plans
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(result_to_json(found), allow_nan=False)))
