@@ -123,7 +123,8 @@ class UncertaintyTable(SourcesTable):
     A source that the case does not state comes from the `preset`; there is no other default. `samples` is the number of
     simulated measurements. `method` "eanm" computes mean doses by the formulas of the EANM guidance instead. `budget`
     "linear" derives the fraction of each source from derivatives, "sobol" from further simulations. "none" omits the
-    fractions and the comparison with the linear propagation, for cohorts. `contour_metric` is the dose whose derivatives colour the contours.
+    fractions and the comparison with the linear propagation, for cohorts. `contour_metric` is the dose whose
+    derivatives colour the contours.
     """
 
     preset: str | None = None
