@@ -41,7 +41,7 @@ _RULES: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ105", "warning", "Small lesion (partial volume)",
-        "{where} is {value} {unit} across, below twice the image resolution ({limit} {unit}): the "
+        "{where} is {value} {unit} across, less than {limit} {unit} (twice the image resolution): the "
         "partial-volume effect lowers its uptake and dose",
         unit="mm", source="derived: a sphere twice the FWHM across keeps 52 % of its mean uptake in the image",
     ),

@@ -1,4 +1,4 @@
-"""The block "How certain is this plan?" of the summary: at most six lines for a reader in a hurry."""
+"""The block "How certain is this plan?" of the summary: at most seven lines for a reader in a hurry."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def certainty_title(result: Result) -> str:
 
 
 def certainty_lines(result: Result) -> tuple[CertaintyLine, ...]:
-    """Returns at most six lines; none if intervals are off.
+    """Returns at most seven lines; none if intervals are off.
 
     Args:
       result: plan or verification.
@@ -77,7 +77,8 @@ def certainty_lines(result: Result) -> tuple[CertaintyLine, ...]:
     lines += [_unknown(found, verdicts)]
     if not verdicts:
         lines.append(CertaintyLine("targets, limits", "The protocol has none that an interval can be compared with."))
-    lines += [_main_source(found, verdicts), CertaintyLine("basis", basis_text(found))]
+    lines += [_main_source(found, verdicts), CertaintyLine("correction", correction_text(result, found))]
+    lines += [CertaintyLine("basis", basis_text(found))]
     return tuple(line for line in lines if line is not None)
 
 
@@ -197,7 +198,7 @@ def _main_source(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Certa
     # Fixing a source removes its first-order part of the variance.
     narrower = 100 * (1 - math.sqrt(1 - part))
     text += (
-        f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If it were known exactly, the "
+        f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If this source were known exactly, the "
         f"interval would be about {5 * round(narrower / 5):.0f} % narrower."
     )
     return CertaintyLine(label, text)
@@ -229,6 +230,20 @@ def _largest_correction(found: UncertaintyResult) -> str:
     return f" The correction changes {short(name)} most: a mean of {before:.0f} Gy becomes {after:.0f} Gy."
 
 
+def correction_text(result: Result, found: UncertaintyResult) -> str:
+    """Returns which doses are corrected for the resolution of the image, and where it matters most.
+
+    Args:
+      result: plan or verification.
+      found: its intervals.
+    """
+    others = "Prescribed activities" if result.kind == "plan" else "Comparisons with the protocol"
+    return (
+        "Intervals and best estimates are corrected for the resolution of the image. "
+        f"{others} and all other doses are not.{_largest_correction(found)}"
+    )
+
+
 def basis_text(found: UncertaintyResult) -> str:
     """Returns level, method and the kind of evidence of the intervals in two or three sentences.
 
@@ -238,24 +253,20 @@ def basis_text(found: UncertaintyResult) -> str:
     way = "by the EANM guidance"
     if found.method == "samples":
         way = f"from {found.samples} simulated measurements"
-    text = (
-        f"Intervals of {quantiles_text(found.level)}, {way}, of doses that are corrected for the resolution of the "
-        f"image; prescription and other doses are not."
-    )
-    text += _largest_correction(found)
+    text = f"Intervals of {quantiles_text(found.level)}, {way}."
     text += f" Certainly: at least {50 * (1 + found.level):.3g} % likely."
     used = [source for source in found.sources if any(size > 0 for size in source.sizes)]
     assumed = [source_words(source.name) for source in used if source.evidence == "assumed"]
     measured = [source_words(source.name) for source in used if source.evidence == "measured"]
     if assumed:
-        text += f" {len(assumed)} of {len(used)} sizes of sources are assumed, not measured"
+        text += f" {len(assumed)} of {len(used)} errors in them have an assumed size, not a measured one"
         shorter = measured if len(measured) < len(assumed) else assumed
         said = "measured: " if measured and shorter is measured else ""
         text += f" ({said}{', '.join(shorter)})." if shorter else "."
     elif used:
-        text += f" All {len(used)} sizes of sources were measured."
+        text += f" The sizes of all {len(used)} errors in them were measured."
     if found.not_included:
-        text += f" {len(found.not_included)} effects are not included (see Sources of uncertainty)."
+        text += f" {len(found.not_included)} effects are not included (listed in Sources of uncertainty)."
     if any(row.interval is not None and row.interval.differs for row in found.rows):
         text += " Linear and simulated widths differ; the simulated ones are shown."
     return text

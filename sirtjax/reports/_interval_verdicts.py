@@ -190,7 +190,7 @@ def required_text(one: ObjectiveResult) -> str:
     """Returns the dose of an objective in words, such as "target 205 Gy"."""
     word = "target" if one.direction == "at least" else "limit"
     goal = "recommended " if one.purpose == "goal" else ""
-    earlier = " with earlier treatments" if one.cumulative else ""
+    earlier = " over all treatments" if one.cumulative else ""
     return f"{goal}{word} {one.dose_gy:g} Gy{earlier}"
 
 

@@ -19,6 +19,7 @@ Level = Literal["error", "warning", "ok"]
 # Rows that a summary always has; lesions are omitted if there is no room.
 GROUPS = ("normal liver", "lesions")
 WORST_FIRST: tuple[Certainty, ...] = ("not met", "open", "no interval", "met")
+DOSE_NOTE = f"D70: dose that at least 70 % of the volume receives. {MISSING}: no value, or neither target nor limit."
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Summary:
       activity_note: sentences below the activities, with the total of several.
       dose_header, group_rows, lesion_rows: doses of normal liver, lungs and all lesions, and of each lesion, the most
         important one first.
+      dose_note: sentences below the doses.
       problems: code, severity and message of each error and warning.
       others: number of checks that are only information.
       signatures: role and name of each person who signs.
@@ -49,6 +51,7 @@ class Summary:
     dose_header: tuple[str, ...]
     group_rows: tuple[tuple[str, ...], ...]
     lesion_rows: tuple[tuple[str, ...], ...]
+    dose_note: str
     problems: tuple[tuple[str, str, str], ...]
     others: int
     signatures: tuple[tuple[str, str], ...]
@@ -84,6 +87,7 @@ def summary_of(result: Result, patient: str) -> Summary:
         dose_header=_dose_header(result),
         group_rows=tuple(rows),
         lesion_rows=tuple(_dose_row(result, voi) for voi in _important(result, lesions)),
+        dose_note=DOSE_NOTE,
         problems=tuple((check.code, check.severity, check.message) for check in serious),
         others=len(result.checks) - len(serious),
         signatures=(
@@ -150,7 +154,7 @@ def _facts(result: Result, patient: str) -> tuple[tuple[str, str], ...]:
 def _activity_header(result: Result) -> tuple[str, ...]:
     if result.kind == "plan":
         alone = ", alone" if len(result.injections) > 1 else ""
-        bounds = (f"least for targets{alone} (MBq)", f"most within limits{alone} (MBq)", "limited by")
+        bounds = (f"needed for targets{alone} (MBq)", f"allowed by limits{alone} (MBq)", "limited by")
         return ("territory", "prescribed (MBq)", *bounds, "in vial (MBq)", "residual (%)")
     return ("territory", "delivered (MBq)", "planned (MBq)", "difference (%)", "in vial (MBq)", "residual (%)")
 
@@ -174,8 +178,8 @@ def _activity_note(result: Result) -> str:
     if result.kind != "plan" or len(result.injections) == 1:
         return f"{text}."
     return (
-        f"{text}. Alone: with no activity in the other territories. The prescribed activities respect the limits that "
-        "territories share."
+        f"{text}. Alone: if no other territory is treated. Together, the prescribed activities keep the limits that "
+        f"territories share{', by doses without correction' if has_intervals(result) else ''}."
     )
 
 

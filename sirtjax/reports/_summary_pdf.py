@@ -109,8 +109,8 @@ def _page(
         _facts(summary),
         Spacer(0, 5),
         *_activities(summary, shown.territories),
-        _doses_and_image(summary, picture, isodoses, outlines, shown.lesions),
         *_certainty(summary),
+        _doses_and_image(summary, picture, isodoses, outlines, shown.lesions),
         *_checks(summary, shown.problems),
         *_signatures(summary),
     ]
@@ -190,6 +190,7 @@ def _doses_and_image(
     hidden = len(summary.lesion_rows) - lesions
     if hidden:
         left.append(_more(f"{hidden} more lesions", DOSES))
+    left += paragraph(summary.dose_note, size=6.2, colour=SOFT)
     if picture is None:
         return Table([[left]], colWidths=[width], style=_PLAIN)
     image = Image(io.BytesIO(picture), mask=None)
@@ -210,7 +211,7 @@ def _certainty(summary: Summary) -> list[Flowable]:
 def _checks(summary: Summary, shown: int) -> list[Flowable]:
     errors = sum(severity == "error" for _, severity, _ in summary.problems)
     warnings = len(summary.problems) - errors
-    head = f"Checks: {errors} errors, {warnings} warnings, {summary.others} for information"
+    head = f"Checks: {errors} errors, {warnings} warnings, {summary.others} notes"
     level = "error" if errors else "warning" if warnings else "ok"
     parts: list[Any] = [
         Spacer(0, 4),

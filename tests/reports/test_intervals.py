@@ -154,24 +154,27 @@ def test_earlier_treatments_are_added_to_both_ends(planned):
     assert found.certainty == "open"
 
 
-def test_the_summary_has_at_most_six_lines_and_names_the_largest_source(planned, page):
+def test_the_summary_has_at_most_seven_lines_and_names_the_largest_source(planned, page):
     lines = {one.label: one.text for one in certainty_lines(planned[0])}
-    assert len(lines) <= 6 and "How certain is this plan?" in page
+    assert len(lines) <= 7 and "How certain is this plan?" in page
     assert lines["not certain"].startswith("lesion 3, D70 125 to 324 Gy (target 205 Gy, about 45 % likely to be met)")
     assert "mean of normal liver (limit 75 Gy)" in lines["certainly met"]
     assert lines["no interval"] == f"lesion 4 ({SMALL})."
     assert "lesion 3, D70: 125 to 324 Gy. Largest source: position of the image, 58 %" in lines["main source"]
     # A first-order fraction of 0.58 leaves sqrt(0.42) of the width.
     assert "35 % narrower" in lines["main source"]
-    assert "4 of 8 sizes of sources are assumed" in lines["basis"] and "the simulated ones are shown" in lines["basis"]
+    assert "4 of 8 errors in them have an assumed size" in lines["basis"] and "the simulated ones are shown" in lines["basis"]
     assert "at least 95 % likely" in lines["basis"] and "3 effects are not included" in lines["basis"]
+    assert "Prescribed activities and all other doses are not." in lines["correction"]
+    # What is certain comes before the doses.
+    assert page.index("How certain is this plan?") < page.index("<figure><img alt=\"Axial slice")
     assert widest_row(planned[0].uncertainty).voi == "lesion 3"
     # The D70 of normal liver, at the border of the treated part, is no result to improve.
     wide = replaced(planned[0], "normal liver", "D70", lower=1.0, upper=200.0)
     assert widest_row(wide.uncertainty).voi == "lesion 3"
     assert largest_source(interval(1.0, 0.1, budget={"a": -0.1, "b": math.nan})) == ("a", 0.0)
     many = certainty_lines(with_intervals(planned[0], lesions=12))
-    assert len(many) <= 6 and "D70 of lesion 1, lesion 5, lesion 7 and 2 more" in many[1].text
+    assert len(many) <= 7 and "D70 of lesion 1, lesion 5, lesion 7 and 2 more" in many[1].text
 
 
 def test_the_main_source_is_that_of_the_result_that_is_not_certain(planned):
@@ -195,8 +198,8 @@ def test_the_main_source_is_that_of_the_result_that_is_not_certain(planned):
     )
     lines = {one.label: one.text for one in certainty_lines(open_liver)}
     assert lines["main source"] == (
-        "normal liver, mean: 60.0 to 80.0 Gy. Largest source: residual activity, 75 % of the variance. If it were "
-        "known exactly, the interval would be about 50 % narrower."
+        "normal liver, mean: 60.0 to 80.0 Gy. Largest source: residual activity, 75 % of the variance. If this "
+        "source were known exactly, the interval would be about 50 % narrower."
     )
 
 
@@ -204,7 +207,7 @@ def test_the_largest_effect_of_the_correction_is_named(planned):
     row_of = planned[0].uncertainty.row("lesion 2", "mean")
     inside = replaced(planned[0], "lesion 2", "mean", lower=0.9 * row_of.value, median=row_of.value, upper=9e3)
     beyond = replaced(planned[0], "lesion 2", "mean", lower=3 * row_of.value, median=5 * row_of.value, upper=9e3)
-    texts = [certainty_lines(one)[-1].text for one in (inside, beyond)]
+    texts = [{row.label: row.text for row in certainty_lines(one)}["correction"] for one in (inside, beyond)]
     before, after = row_of.value, 5 * row_of.value
     named = [f"The correction changes lesion 2 most: a mean of {before:.0f} Gy becomes {after:.0f} Gy."]
     assert named[0] in texts[1] and named[0] not in texts[0] and "changes lesion 2" not in texts[0]
