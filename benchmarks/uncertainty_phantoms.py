@@ -287,6 +287,7 @@ def main() -> None:
     if arguments.programs:
         arguments.programs.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(arguments.programs.resolve()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         set_cache_dir(arguments.programs.resolve())
     known = arguments.rows.read_text().splitlines() if arguments.rows.exists() else []
     rows: list[Row] = [json.loads(line) for line in known]
