@@ -205,7 +205,7 @@ def _doses_and_image(
 
 def _certainty(summary: Summary) -> list[Flowable]:
     made = certainty_block(summary.certainty_title, summary.certainty)
-    return [*made, _more("Sources, budgets and histograms", INTERVALS)] if made else []
+    return [*made, _more("Sources, budgets and histograms", INTERVALS), Spacer(0, 4)] if made else []
 
 
 def _checks(summary: Summary, shown: int) -> list[Flowable]:
