@@ -26,8 +26,8 @@ PLAN_RULES: tuple[CheckRule, ...] = (
     ),
     rule(
         "SJ311", "warning", "Small viable part (partial volume)",
-        "{where}: a sphere of its volume is {value} {unit} across, less than {limit} {unit} (twice the image resolution): "
-        "the partial-volume effect lowers its uptake and dose",
+        "{where}: a sphere of its volume is {value} {unit} across, less than {limit} {unit} (twice the image "
+        "resolution): the partial-volume effect lowers its uptake and dose",
         unit="mm", source="derived: a sphere twice the FWHM across keeps 52 % of its mean uptake in the image",
     ),
     rule(

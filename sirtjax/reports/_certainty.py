@@ -198,8 +198,8 @@ def _main_source(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> Certa
     # Fixing a source removes its first-order part of the variance.
     narrower = 100 * (1 - math.sqrt(1 - part))
     text += (
-        f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If this source were known exactly, the "
-        f"interval would be about {5 * round(narrower / 5):.0f} % narrower."
+        f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If this source were known "
+        f"exactly, the interval would be about {5 * round(narrower / 5):.0f} % narrower."
     )
     return CertaintyLine(label, text)
 

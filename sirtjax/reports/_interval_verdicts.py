@@ -22,6 +22,8 @@ CERTAINTY_WORDS: dict[Certainty, str] = {
     "open": "not certain",
     "no interval": "no interval",
 }
+# The dose without correction misses a target or limit that the corrected one may meet.
+NOT_MET_UNCORRECTED = "not met uncorrected"
 # A probability is stated in steps, because the sizes of the sources are not known better.
 PROBABILITY_STEP = 0.05
 # Quantiles of a log-normal fit rise by a few per cent where the histogram is flat.

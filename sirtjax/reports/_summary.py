@@ -10,7 +10,7 @@ from sirtjax.reports._certainty import CertaintyLine, certainty_lines, certainty
 from sirtjax.reports._figures import LESION, LIVER, OTHER_LESION, TERRITORY, short
 from sirtjax.reports._format import MISSING, number, percent, with_unit
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles
-from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, Certainty, verdicts_of
+from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, NOT_MET_UNCORRECTED, Certainty, verdicts_of
 
 if TYPE_CHECKING:
     from sirtjax.workflows import InjectionResult, Result, VoiResult
@@ -221,10 +221,11 @@ def _met(result: Result, name: str) -> str:
     found = [one for one in result.objectives if one.voi == name and one.purpose == "bound"]
     if not found:
         return MISSING
-    if not all(one.met for one in found):
-        return "not met"
     certainties = {one.certainty for one in verdicts_of(result) if one.objective in found}
     worst = next((one for one in WORST_FIRST if one in certainties), None)
+    if not all(one.met for one in found):
+        # The corrected dose may meet it.
+        return NOT_MET_UNCORRECTED if worst in ("open", "met") else "not met"
     if worst is None:
         return "met"
     return f"met, {CERTAINTY_WORDS[worst]}" if worst == "no interval" else CERTAINTY_WORDS[worst]
@@ -232,5 +233,5 @@ def _met(result: Result, name: str) -> str:
 
 def _important(result: Result, lesions: Sequence[VoiResult]) -> list[VoiResult]:
     """Lesions that miss a target first, then those that do not reach it for certain, then the largest ones."""
-    order = {"not met": 0, CERTAINTY_WORDS["not met"]: 0, CERTAINTY_WORDS["open"]: 1}
+    order = {"not met": 0, NOT_MET_UNCORRECTED: 0, CERTAINTY_WORDS["not met"]: 0, CERTAINTY_WORDS["open"]: 1}
     return sorted(lesions, key=lambda voi: (order.get(_met(result, voi.name), 2), -voi.volume_ml))

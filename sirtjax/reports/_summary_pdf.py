@@ -14,7 +14,7 @@ from reportlab.lib.units import inch
 from reportlab.platypus import HRFlowable, Image, PageBreak, Paragraph, Spacer, Table
 
 from sirtjax.reports._interval_pdf import INTERVALS, certainty_block
-from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS
+from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, NOT_MET_UNCORRECTED
 from sirtjax.reports._pdf_layout import (
     BOLD,
     FONT,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"error": "#b42318", "warning": "#9a6700", "ok": "#1a7f37"}
 VERDICTS = {
+    NOT_MET_UNCORRECTED: COLOURS["warning"],
     "met": COLOURS["ok"],
     CERTAINTY_WORDS["met"]: COLOURS["ok"],
     "not met": COLOURS["error"],
