@@ -1,6 +1,6 @@
 """Claim: 90 % intervals of `sirtjax plan` contain the true dose in 86 to 94 % of digital phantoms.
 
-    python benchmarks/uncertainty_phantoms.py --first 600 --patients 42 --rows FILE
+    python benchmarks/uncertainty_phantoms.py --first 2000 --patients 200 --rows FILE
 
 Each patient passes the whole chain. It is simulated with a SPECT of 99mTc-MAA with Poisson noise, planar images, a
 diagnostic CT, and the CT of the SPECT/CT in another pose. Errors are added with SciPy: contours of liver and lesions

@@ -235,7 +235,7 @@ def correction_text(result: Result, found: UncertaintyResult) -> str:
 
     Args:
       result: plan or verification.
-      found: its intervals.
+      found: intervals of the result.
     """
     others = "Prescribed activities" if result.kind == "plan" else "Comparisons with the protocol"
     return (
