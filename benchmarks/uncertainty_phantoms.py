@@ -61,7 +61,7 @@ def smooth(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: Floats,
 
 
 def grown(mask: NDArray[np.bool_], outward_mm: Floats, spacing_mm: Floats) -> NDArray[np.bool_]:
-    """Returns a mask whose surface is displaced outward, by fewer than `FARTHEST_MM`."""
+    """Returns a mask whose surface is displaced outward, by less than `FARTHEST_MM`."""
     where = np.argwhere(mask)
     around = np.ceil(FARTHEST_MM / spacing_mm).astype(int) + 1
     low, high = np.maximum(where.min(axis=0) - around, 0), where.max(axis=0) + 1 + around

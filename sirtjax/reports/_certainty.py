@@ -238,10 +238,11 @@ def correction_text(result: Result, found: UncertaintyResult) -> str:
       found: intervals of the result.
     """
     others = "Prescribed activities" if result.kind == "plan" else "Comparisons with the protocol"
-    return (
-        "Intervals and best estimates are corrected for the resolution of the image. "
-        f"{others} and all other doses are not.{_largest_correction(found)}"
-    )
+    rest = f"{others} and all other doses are not."
+    if result.optimal is not None and result.optimal.robust is not None:
+        rest = "Other doses are not. The robust optimum keeps its limits with and without the correction."
+    first = "Intervals and best estimates are corrected for the resolution of the image."
+    return f"{first} {rest}{_largest_correction(found)}"
 
 
 def basis_text(found: UncertaintyResult) -> str:
@@ -259,12 +260,13 @@ def basis_text(found: UncertaintyResult) -> str:
     assumed = [source_words(source.name) for source in used if source.evidence == "assumed"]
     measured = [source_words(source.name) for source in used if source.evidence == "measured"]
     if assumed:
-        text += f" {len(assumed)} of {len(used)} errors in them have an assumed size, not a measured one"
+        text += f" {len(assumed)} of {len(used)} errors that the intervals contain have an assumed size, not a measured"
+        text += " one"
         shorter = measured if len(measured) < len(assumed) else assumed
         said = "measured: " if measured and shorter is measured else ""
         text += f" ({said}{', '.join(shorter)})." if shorter else "."
     elif used:
-        text += f" The sizes of all {len(used)} errors in them were measured."
+        text += f" The sizes of all {len(used)} errors that the intervals contain were measured."
     if found.not_included:
         text += f" {len(found.not_included)} effects are not included (listed in Sources of uncertainty)."
     if any(row.interval is not None and row.interval.differs for row in found.rows):

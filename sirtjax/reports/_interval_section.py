@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._certainty import basis_text, refusal_text
+from sirtjax.reports._certainty import basis_text, correction_text, refusal_text
 from sirtjax.reports._figures import figure_svg
 from sirtjax.reports._interval_activities import activity_figure
 from sirtjax.reports._interval_bands import band_figures
@@ -82,7 +82,15 @@ def interval_sentences(result: Result) -> tuple[str, ...]:
     if found.status != "intervals":
         return (refusal_text(found),)
     spacing = "" if found.spacing_mm is None else f", voxels of {max(found.spacing_mm):.3g} mm"
-    return (basis_text(found), f"Resolution {found.fwhm_mm:g} mm (FWHM){spacing}, seed {found.seed}.")
+    computed = [row.interval for row in found.rows if row.interval is not None]
+    alone = found.method == "samples" and all(one.linear_standard_deviation is None for one in computed)
+    omitted = ("Neither the fraction of each source nor the linear propagation was computed.",) if alone else ()
+    return (
+        correction_text(result, found),
+        basis_text(found),
+        *omitted,
+        f"Resolution {found.fwhm_mm:g} mm (FWHM){spacing}, seed {found.seed}.",
+    )
 
 
 def interval_section_html(result: Result) -> str:

@@ -177,10 +177,12 @@ def _activity_note(result: Result) -> str:
         text += f", together {number(total, 'MBq')} MBq"
     if result.kind != "plan" or len(result.injections) == 1:
         return f"{text}."
-    return (
-        f"{text}. Alone: if no other territory is treated. Together, the prescribed activities keep the limits that "
-        f"territories share{', by doses without correction' if has_intervals(result) else ''}."
-    )
+    text += ". Alone: if no other territory is treated."
+    # Fixed activities can exceed the limits.
+    if all(one.met for one in result.objectives if one.direction == "at most" and one.purpose == "bound"):
+        text += " Together, the prescribed activities keep the limits that territories share"
+        text += ", by doses without correction." if has_intervals(result) else "."
+    return text
 
 
 def _dose_header(result: Result) -> tuple[str, ...]:

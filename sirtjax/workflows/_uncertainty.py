@@ -40,9 +40,6 @@ CHOICES: dict[UncertaintyChoice, dict[str, object]] = {
     "fast": {"samples": 64, "budget": "linear"},
     "full": {"samples": 256, "budget": "sobol"},
 }
-WITHOUT_BUDGET = (
-    "The fraction of each source, and the comparison with the linear propagation, were not computed (budget = 'none')."
-)
 # Samples of each set of the budget by simulation.
 BUDGET_SAMPLES = 64
 
@@ -180,7 +177,7 @@ def _intervals(
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,
-        not_included=(*sources.stated.not_included(), *([WITHOUT_BUDGET] if table.budget == "none" else [])),
+        not_included=sources.stated.not_included(),
     )
     if sources.message:
         return empty, None, Necrosis({}, {})

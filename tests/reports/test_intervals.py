@@ -164,7 +164,7 @@ def test_the_summary_has_at_most_seven_lines_and_names_the_largest_source(planne
     # A first-order fraction of 0.58 leaves sqrt(0.42) of the width.
     assert "35 % narrower" in lines["main source"]
     assert (
-        "4 of 8 errors in them have an assumed size" in lines["basis"]
+        "4 of 8 errors that the intervals contain have an assumed size" in lines["basis"]
         and "the simulated ones are shown" in lines["basis"]
     )
     assert "at least 95 % likely" in lines["basis"] and "3 effects are not included" in lines["basis"]

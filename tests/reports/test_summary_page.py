@@ -184,6 +184,15 @@ def mask(name, state, reviewer):
     )  # fmt: skip
 
 
+def test_limits_are_not_said_to_be_kept_if_one_is_exceeded(result):
+    second = dataclasses.replace(result.injections[0], territory="left")
+    limit = dataclasses.replace(result.objectives[0], direction="at most", purpose="bound", met=True)
+    several = dataclasses.replace(result, injections=(*result.injections, second), objectives=(limit,))
+    assert "keep the limits" in summary_of(several, "P1").activity_note
+    exceeded = dataclasses.replace(several, objectives=(dataclasses.replace(limit, met=False),))
+    assert summary_of(exceeded, "P1").activity_note.endswith("Alone: if no other territory is treated.")
+
+
 def test_the_status_follows_the_signatures(result):
     signed = tuple(mask(f"m{n}", "verified", "Dr. R") for n in range(3))
     cases = {

@@ -62,6 +62,15 @@ def test_uptake_that_changes_slowly_and_hot_lesions_are_no_noise():
     assert noise_of(image).fraction > 1.3 * found.fraction
 
 
+def test_the_image_around_the_tissue_has_no_effect():
+    image, padding = measured(LIVER, seed=5), ((3, 0), (0, 9), (7, 2))
+    fields = [np.pad(values, padding) for values in (image, LIVER)]
+    whole = ndimage.distance_transform_edt(np.pad(LIVER, 1) > 0.99, sampling=SPACING) > 13.0
+    found = noise_of(image)
+    assert noise_of(fields[0], *fields[1:], fields[1]) == found
+    assert found.volume_ml == pytest.approx(whole.sum() * np.prod(SPACING) / 1000.0)
+
+
 def test_two_tissues_with_different_uptake():
     right = LIVER * (np.arange(SHAPE[0]) < SHAPE[0] // 2)[:, None, None]
     image = measured(LIVER + 4 * right, seed=2)
