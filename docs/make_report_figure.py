@@ -16,9 +16,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib import image
 
-WIDTH, HEIGHT = 1080, 6000
-# Rows of the page that are shown: the summary with its bounds, and the histograms with the first pictures.
-SUMMARY_ROWS = 518
+WIDTH, HEIGHT, MARGIN = 1080, 3000, 24
+# What the picture shows of the page: its first page without signatures, and the first two of its images.
+SHOWN = """<style>
+body > *, #images > *, .sign { display: none !important; }
+body > header { display: flex !important; }
+.first, #images, #images figure:nth-of-type(-n+2) { display: block !important; }
+</style></head>"""
 
 
 def main() -> None:
@@ -29,21 +33,15 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("no Chromium found")
     with tempfile.TemporaryDirectory() as folder:
-        shot = Path(folder) / "page.png"
+        shot, shown = Path(folder) / "page.png", Path(folder) / "page.html"
+        shown.write_text(report.read_text(encoding="utf-8").replace("</head>", SHOWN, 1), encoding="utf-8")
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         command += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}"]
-        subprocess.run([*command, report.as_uri()], check=True, capture_output=True)
+        subprocess.run([*command, shown.as_uri()], check=True, capture_output=True)
         page = image.imread(shot)[..., :3]
-    dark = page.mean(axis=(1, 2)) < 0.45
-    starts = np.flatnonzero(dark[1:] & ~dark[:-1])
-    ends = np.flatnonzero(~dark[1:] & dark[:-1])
-    pictures = [page[a:b] for a, b in zip(starts, ends, strict=False) if b - a > 150][1:3]
-    white = np.ones((12, page.shape[1], 3), page.dtype)
-    rows = [page[:SUMMARY_ROWS]]
-    for picture in pictures:
-        rows += [white, picture]
+    last = np.flatnonzero(page.min(axis=(1, 2)) < 1)[-1]
     target = Path(__file__).parent / "images" / "report.png"
-    image.imsave(target, np.concatenate([*rows, white]))
+    image.imsave(target, page[: last + MARGIN])
     print(target)
 
 

@@ -41,6 +41,21 @@ def number(value: float | None, unit: str) -> str:
     return with_decimals(value, decimals_of(value, unit))
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a number with its noun, which has a plural in "s".
+
+    Args:
+      count: number of things.
+      noun: name of one of them.
+
+    Examples:
+      >>> from sirtjax.reports._format import counted
+      >>> counted(1, "error"), counted(0, "more lesion")
+      ('1 error', '0 more lesions')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def decimals_of(value: float, unit: str) -> int:
     """Returns the decimals with which `number` prints a value.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sirtjax.reports._certainty import CertaintyLine, certainty_lines, certainty_title
 from sirtjax.reports._figures import LESION, LIVER, OTHER_LESION, TERRITORY, short
-from sirtjax.reports._format import MISSING, number, percent, with_unit
+from sirtjax.reports._format import MISSING, counted, number, percent, with_unit
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles
 from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, NOT_MET_UNCORRECTED, Certainty, verdicts_of
 
@@ -57,6 +57,13 @@ class Summary:
     signatures: tuple[tuple[str, str], ...]
     certainty_title: str = ""
     certainty: tuple[CertaintyLine, ...] = ()
+
+    @property
+    def check_counts(self) -> str:
+        """Numbers of errors, warnings and notes in words."""
+        errors = sum(severity == "error" for _, severity, _ in self.problems)
+        numbers = {"error": errors, "warning": len(self.problems) - errors, "note": self.others}
+        return ", ".join(counted(number, noun) for noun, number in numbers.items())
 
 
 def summary_of(result: Result, patient: str) -> Summary:

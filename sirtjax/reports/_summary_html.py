@@ -6,6 +6,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._figures import ISODOSE_COLOURS
+from sirtjax.reports._format import counted
 from sirtjax.reports._summary import summary_of, summary_outlines
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequen
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["counted"] = counted
     source = resources.files("sirtjax.reports").joinpath("templates/summary.html.jinja").read_text(encoding="utf-8")
     summary = summary_of(result, patient)
     return environment.from_string(source).render(
@@ -39,5 +41,4 @@ def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequen
         territories=TERRITORIES,
         lesions=LESIONS,
         problems=PROBLEMS,
-        errors=sum(severity == "error" for _, severity, _ in summary.problems),
     )

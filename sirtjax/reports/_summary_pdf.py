@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reportlab.lib.units import inch
 from reportlab.platypus import HRFlowable, Image, PageBreak, Paragraph, Spacer, Table
 
+from sirtjax.reports._format import counted
 from sirtjax.reports._interval_pdf import INTERVALS, certainty_block
 from sirtjax.reports._interval_verdicts import CERTAINTY_WORDS, NOT_MET_UNCORRECTED
 from sirtjax.reports._pdf_layout import (
@@ -161,7 +162,7 @@ def _activities(summary: Summary, shown: int) -> list[Flowable]:
     made = table(summary.activity_header, summary.activity_rows[:shown], align, strong=range(shown))[1:]
     hidden = len(summary.activity_rows) - shown
     if hidden:
-        made.append(_more(f"{hidden} more territories", ACTIVITIES))
+        made.append(_more(f"{hidden} more {'territory' if hidden == 1 else 'territories'}", ACTIVITIES))
     return [*made, *paragraph(summary.activity_note, size=6.8, colour=SOFT)]
 
 
@@ -190,7 +191,7 @@ def _doses_and_image(
     )[1:]
     hidden = len(summary.lesion_rows) - lesions
     if hidden:
-        left.append(_more(f"{hidden} more lesions", DOSES))
+        left.append(_more(counted(hidden, "more lesion"), DOSES))
     left += paragraph(summary.dose_note, size=6.2, colour=SOFT)
     if picture is None:
         return Table([[left]], colWidths=[width], style=_PLAIN)
@@ -210,10 +211,9 @@ def _certainty(summary: Summary) -> list[Flowable]:
 
 
 def _checks(summary: Summary, shown: int) -> list[Flowable]:
-    errors = sum(severity == "error" for _, severity, _ in summary.problems)
-    warnings = len(summary.problems) - errors
-    head = f"Checks: {errors} errors, {warnings} warnings, {summary.others} notes"
-    level = "error" if errors else "warning" if warnings else "ok"
+    found = {severity for _, severity, _ in summary.problems}
+    head = f"Checks: {summary.check_counts}"
+    level = next((level for level in ("error", "warning") if level in found), "ok")
     parts: list[Any] = [
         Spacer(0, 4),
         Paragraph(markup(head), text_style(8.5, bold=True, colour=COLOURS[level], after=2.0)),
@@ -223,7 +223,7 @@ def _checks(summary: Summary, shown: int) -> list[Flowable]:
         parts.append(Paragraph(text, text_style(6.8, leading=1.25, after=1.0)))
     hidden = len(summary.problems) - shown
     if hidden:
-        parts.append(_more(f"{hidden} more errors or warnings", CHECKS))
+        parts.append(_more(counted(hidden, "more problem"), CHECKS))
     return parts
 
 

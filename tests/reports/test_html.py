@@ -193,6 +193,13 @@ def test_a_plan_of_drafts_is_stamped(result, maps, page):
     assert html.escape(reason) in stamped
 
 
+def test_the_summary_counts_checks_in_words(result, maps):
+    check = result.checks[0]
+    kinds = [dataclasses.replace(check, severity=severity) for severity in ("error", "warning", "warning")]
+    page = report_html(dataclasses.replace(result, checks=tuple(kinds)), maps, pictures=[])
+    assert "1 error, 2 warnings, 0 notes." in page
+
+
 def test_the_page_starts_with_the_summary_to_sign(result, maps):
     lesions = tuple(dataclasses.replace(result.vois[3], name=f"lesion {n}", volume_ml=90.0 - n) for n in range(30))
     weights = maps.occupancy | {voi.name: maps.occupancy["lesion 1"] for voi in lesions}
@@ -201,7 +208,7 @@ def test_the_page_starts_with_the_summary_to_sign(result, maps):
     first = page[page.index('<section class="first">') : page.index("<h2>Activities")]
     assert first.count("<td>lesion ") == 12 and "18 more lesions" in first
     serious = sum(check.severity != "info" for check in many.checks)
-    assert first.count('class="tag ') == 5 and f"{serious - 5} more errors or warnings" in first
+    assert first.count('class="tag ') == 5 and f"{serious - 5} more problems" in first
     assert "Prescribing physician" in first and "Medical physicist" in first and "ALBI" in first
     for target in re.findall(r'href="#(\w+)"', first):
         assert f'id="{target}"' in page

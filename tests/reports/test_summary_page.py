@@ -119,7 +119,7 @@ def test_the_summary_is_one_whole_page_in_the_area_of_both_papers(
     if hidden:
         assert plain("Doses per VOI") in plain(pages[int(hidden[2]) - 1][4])
     rows = len(re.findall(r"850300900", first))
-    others = re.search(r"(\d+)moreterritoriesonpage(\d+)", first)
+    others = re.search(r"(\d+)moreterritor(?:y|ies)onpage(\d+)", first)
     assert rows + (int(others[1]) if others else 0) == territories
     if others:
         assert "Activities" in plain(pages[int(others[2]) - 1][4])
