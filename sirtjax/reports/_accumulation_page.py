@@ -17,9 +17,10 @@ from sirtjax.reports._accumulation_tables import (
     transform_table,
     treatment_table,
 )
-from sirtjax.reports._figures import ISODOSE_COLOURS, figure_png, figure_svg
+from sirtjax.reports._figures import figure_png, figure_svg
 from sirtjax.reports._format import amount, significant
 from sirtjax.reports._html import SEVERITIES
+from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 from sirtjax.reports._report_pdf import DISCLAIMER
 
 if TYPE_CHECKING:

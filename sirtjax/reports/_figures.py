@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
+from sirtjax.reports._isodose_lines import draw_isodoses
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
@@ -18,12 +20,10 @@ if TYPE_CHECKING:
 
     from sirtjax.workflows import InjectionResult, PlannedVoi, ResultVolumes, VoiResult
 
-
 Slice2d = Float32[np.ndarray, "rows columns"]
 
 LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#6ec6ff"
 CT_WINDOW_HU = (-110.0, 190.0)
-ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
 # Doses below this fraction of the colour scale stay transparent.
 FAINT = 0.08
 PLANES = ("axial", "coronal", "sagittal")
@@ -274,15 +274,6 @@ def outline(axes: Axes, cut: Float32[np.ndarray, "rows columns"], colour: str, w
         # `axes.contour` draws the same lines in four times the CPU time: it also sets up levels, colours and labels.
         lines = contourpy.contour_generator(z=cut).lines(0.5)
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, linestyles=style), autolim=False)
-
-
-def draw_isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float], *, labels: bool = True) -> None:
-    """Draws the isodose lines of one slice, with their doses if `labels` is set."""
-    for level, colour in zip(levels, ISODOSE_COLOURS, strict=False):
-        if cut.max() > level > cut.min():
-            lines = axes.contour(cut, levels=[level], colors=[colour], linewidths=0.9)
-            if labels:
-                axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
 def colour_bar(figure: Figure, painted: ScalarMappable, unit: str) -> None:

@@ -12,10 +12,11 @@ from sirtjax.reports._added_sections import added_sections
 from sirtjax.reports._before_after_figures import agreement_figure, difference_figure
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._contour_figures import contour_pictures
-from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._figures import dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
 from sirtjax.reports._interval_section import interval_section_html
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles, reason_notes
+from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 from sirtjax.reports._lung_reassignment_tables import (
     LUNG_REASSIGNMENT_HEADER,
     lung_reassignment_rows,

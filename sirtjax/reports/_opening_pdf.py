@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._figures import ISODOSE_COLOURS
 from sirtjax.reports._html import isodose_levels
+from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 from sirtjax.reports._pdf_layout import STAMP_INK, paragraph, section, table
 from sirtjax.reports._pdf_pictures import data_bytes, jpeg
 from sirtjax.reports._record_tables import record_parts

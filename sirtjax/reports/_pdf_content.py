@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 
 from sirtjax.reports._added_sections_pdf import added_flowables
 from sirtjax.reports._before_after_pdf import before_after_section
-from sirtjax.reports._figures import (
-    ISODOSE_COLOURS,
-    LESION,
-    LIVER,
-    OTHER_LESION,
-    TERRITORY,
-    dvh_figure,
-    figure_png,
-    interval_figure,
-)
+from sirtjax.reports._figures import LESION, LIVER, OTHER_LESION, TERRITORY, dvh_figure, figure_png, interval_figure
 from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
 from sirtjax.reports._html import (
     HEADLINE_KINDS,
@@ -29,6 +20,7 @@ from sirtjax.reports._html import (
 )
 from sirtjax.reports._interval_pdf import interval_section
 from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles, reason_notes
+from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 from sirtjax.reports._lung_reassignment_pdf import lung_reassignment_section
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._opening_pdf import drafts_section, first_page, record_section

@@ -14,12 +14,12 @@ from sirtjax.reports._figures import (
     TERRITORY,
     box_around,
     cut_plane,
-    draw_isodoses,
     fullest_voxel,
     outline,
     paint_plane,
     scale_top,
 )
+from sirtjax.reports._isodose_lines import draw_isodoses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

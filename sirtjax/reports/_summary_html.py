@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._figures import ISODOSE_COLOURS
 from sirtjax.reports._format import counted
+from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 from sirtjax.reports._summary import summary_of, summary_outlines
 
 if TYPE_CHECKING:
