@@ -17,11 +17,11 @@ import numpy as np
 from matplotlib import image
 
 WIDTH, HEIGHT, MARGIN = 1080, 3000, 24
-# What the picture shows of the page: its first page without signatures, and two of its images with isodose lines.
+# What the picture shows of the page: its first page without signatures, and one of its images with isodose lines.
 SHOWN = """<style>
 body > *, #images > *, .sign { display: none !important; }
 body > header { display: flex !important; }
-.first, #images, #images figure:nth-of-type(n+3):nth-of-type(-n+4) { display: block !important; }
+.first, #images, #images figure:nth-of-type(4) { display: block !important; }
 </style></head>"""
 
 
