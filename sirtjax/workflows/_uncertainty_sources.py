@@ -292,12 +292,12 @@ _ABOUT_ZERO = (*_NUMBERS, "registration", "lesion_shift", "contours", "territori
 
 
 def stated_uptake(records: tuple[UncertaintySource, ...]) -> UncertaintySource | None:
-    """Returns the uneven uptake if it has a size above 0.
+    """Returns the uneven uptake; None if the case does not state it. A size of 0 states an even uptake.
 
     Args:
       records: sources of the case.
     """
-    return next((record for record in records if record.name == "uptake" and record.sizes[0] > 0), None)
+    return next((record for record in records if record.name == "uptake"), None)
 
 
 def lattice_nodes(records: tuple[UncertaintySource, ...], spacing_mm: float) -> Float[np.ndarray, "2 3"]:

@@ -24,14 +24,14 @@ DATA = replace(
 FAR_MM = np.full((3, *SHAPE), -500.0, np.float32)
 
 
-def texture(image, spread, regions, noise=NOISE, distance_mm=FAR_MM):
+def texture(image, spread, regions, noise=NOISE, distance_mm=FAR_MM, uptake=UPTAKE):
     return uncertainty.uptake_texture(
         image,
         spread,
         regions,
         distance_mm,
         DATA,
-        uptake_fraction=np.float32(UPTAKE),
+        uptake_fraction=np.float32(uptake),
         uptake_fwhm_mm=np.float32(LENGTH_MM),
         noise_fraction=np.float32(noise),
         noise_fwhm_mm=np.float32(NOISE_MM),
@@ -97,6 +97,18 @@ def test_noise_hides_the_uptake():
     # Nothing is known: the rest is the whole uptake, whose variance is the mean over the waves.
     assert np.mean(np.asarray(hidden.deviation[0]) ** 2) == pytest.approx(UPTAKE**2, rel=1e-3)
     assert np.mean(np.asarray(clear.deviation[0]) ** 2) < 0.6 * UPTAKE**2
+
+
+def test_a_stated_size_of_0_is_even_uptake_whatever_the_image_shows():
+    rng = np.random.default_rng(5)
+    regions = np.zeros((4, *SHAPE), np.float32)
+    regions[0, :3], regions[1, 3:6], regions[3, 6:] = 1.0, 1.0, 1.0
+    spread = (np.array([8.0, 1.0, 0.0, 0.1], np.float32) @ regions.reshape(4, -1)).reshape(SHAPE)
+    image = spread * np.exp(rng.normal(scale=0.2, size=SHAPE)).astype(np.float32)
+    found = texture(image, spread, regions, uptake=0.0)
+    sample = np.asarray(uncertainty.sampled_uptake(image, found, rng.normal(size=SHAPE).astype(np.float32)))
+    np.testing.assert_allclose(sample[:3], 8.0, rtol=1e-5)
+    np.testing.assert_allclose(sample[3:6], 1.0, rtol=1e-5)
 
 
 def test_lesions_have_less_noise_and_the_surroundings_no_uptake():

@@ -170,9 +170,12 @@ def test_the_uneven_uptake_is_simulated_if_it_is_stated(tmp_path):
     assert simulated.centre.shape == (60, 48, 56) and simulated.distribution == "normal"
     assert (simulated.size == 1.0).all() and (simulated.centre == 0.0).all()
     assert not any("`uptake`" in text for text in stated.not_included())
-    none = made(tmp_path, TABLE | {"uptake": given | {"size": 0.0}})
-    assert stated_uptake(source_records(stated_sources(none, none.uncertainty), None)) is None
+    even = made(tmp_path, TABLE | {"uptake": given | {"size": 0.0}})
+    of_even = source_records(stated_sources(even, even.uncertainty), None)
+    assert stated_uptake(of_even).sizes == (0.0,)
+    assert (next(one for one in simulated_sources(of_even, **more) if one.name == "uptake").size == 0.0).all()
     missing = made(tmp_path)
+    assert stated_uptake(source_records(stated_sources(missing, missing.uncertainty), None)) is None
     assert any("`uptake`" in text for text in stated_sources(missing, missing.uncertainty).not_included())
 
 
