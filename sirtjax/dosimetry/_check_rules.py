@@ -106,6 +106,13 @@ _RULES: tuple[CheckRule, ...] = (
         limit=0.20, unit="1",
     ),
     _rule(
+        "SJ204", "warning", "Territory partly without uptake",
+        "{value} of the normal tissue of {where} (more than {limit}) has less than a quarter of the uptake of the "
+        "rest: corrected doses and intervals assume that all of it is perfused; contour the perfused part as the "
+        "territory",
+        limit=0.10, unit="1",
+    ),
+    _rule(
         "SJ301", "warning", "Lung shunt fraction above 10 %",
         "the lung shunt fraction is {value} (above {limit}): check the lung dose (BSA: less activity)",
         limit=0.10, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",

@@ -177,6 +177,11 @@ def counts_checks(
     return _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
 
 
+def perfusion_checks(territory: str, *, cold_fraction: float) -> tuple[Check, ...]:
+    """Returns SJ204: part of the normal tissue of a territory has no uptake."""
+    return _above("SJ204", cold_fraction, where=territory)
+
+
 def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool = False) -> tuple[Check, ...]:
     """Returns SJ301 (above 10 %) or SJ302 (above 20 %) for resin, SJ306 for a planar measurement.
 

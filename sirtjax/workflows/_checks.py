@@ -12,6 +12,7 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._dose_grid import VOXELS_PER_RADIUS
+from sirtjax.workflows._perfusion import cold_fractions
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._resampling import sphere_radius_mm
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
@@ -28,6 +29,7 @@ def case_checks(
     found += _mask_checks(case, products, setting, vois)
     found += viable_checks(setting.vois, vois, resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm)
     found += _count_checks(products, setting, vois)
+    found += _perfusion_checks(setting)
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
@@ -126,6 +128,18 @@ def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Seq
         fraction_outside_liver_and_lungs=max(1.0 - expected, 0.0),
     )
     return found
+
+
+def _perfusion_checks(setting: DosimetryContext) -> list[Check]:
+    lesions = np.zeros_like(setting.liver)
+    for voi in setting.vois:
+        if voi.kind == "lesion":
+            lesions = np.maximum(lesions, voi.weight)
+    counts = np.asarray(setting.mapped.activity.array, np.float32)
+    cold = cold_fractions(counts, setting.liver, setting.treated(), lesions, setting.mapped.geometry.spacing_mm)
+    return [
+        check for name, fraction in cold.items() for check in dosimetry.perfusion_checks(name, cold_fraction=fraction)
+    ]
 
 
 def _lung_checks(

@@ -69,6 +69,11 @@ def test_codes_are_unique_and_documented():
             "SJ203",
         ),
         (
+            lambda: d.perfusion_checks("right", cold_fraction=0.1),
+            lambda: d.perfusion_checks("right", cold_fraction=0.11),
+            "SJ204",
+        ),
+        (
             lambda: d.tumour_location_checks("T", fraction_outside_liver=0.05, fraction_outside_territories=0.05),
             lambda: d.tumour_location_checks("T", fraction_outside_liver=0.06, fraction_outside_territories=0.0),
             "SJ102",

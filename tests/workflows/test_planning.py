@@ -1,8 +1,10 @@
 """The plan of an analytic patient against the partition model worked out by hand (thesis Eq. 1.5 to 1.9)."""
 
 import math
+import shutil
 
 import analytic_case as case
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -313,6 +315,20 @@ def test_checks_and_methods_come_with_their_sources(planned):
     assert facts["density of liver and lesions"].source
     assert "given in the case" in facts["lung shunt fraction"].source
     assert load_protocol("resin-icc-bilobar").title in facts["protocol"].value
+
+
+def test_a_territory_without_uptake_in_one_half_is_named(patient, planned, tmp_path):
+    assert "SJ204" not in [check.code for check in planned()[0].checks]
+    shutil.copytree(patient, tmp_path, dirs_exist_ok=True)
+    image = nib.load(patient / "spect.nii")
+    world = nib.affines.apply_affine(image.affine, np.moveaxis(np.indices(image.shape), 0, -1)) * [-1, -1, 1]  # LPS
+    half = np.where(world[..., 2] > case.CENTRE_MM[2], np.asarray(image.dataobj), 0.0)
+    nib.save(nib.Nifti1Image(half.astype(np.float32), image.affine, image.header), tmp_path / "spect.nii")
+    result, _, _ = plan_case(load_case(case.write_case(tmp_path)))
+    # The smoothed edge falls to a quarter 3 mm beyond the middle of a ball of 42 mm: 0.45 of it, less a lesion.
+    found = {check.where: check for check in result.checks if check.code == "SJ204"}
+    assert set(found) == {"right", "left"} and found["right"].value == pytest.approx(0.45, abs=0.05)
+    assert "of the normal tissue of right (more than 10 %)" in found["right"].message
 
 
 def test_another_constant_is_used_and_said(planned):

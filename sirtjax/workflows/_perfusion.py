@@ -1,0 +1,87 @@
+"""The part of a territory that an activity image shows without uptake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+from scipy import ndimage
+
+# Uptake relative to the rest of the territory below which tissue counts as not perfused.
+COLD = 0.25
+# Tissue nearer to the surface of the liver is not looked at: a misplaced mask includes activity-free surroundings.
+DEPTH_MM = 10.0
+# The image is smoothed within the liver, so that the noise of single voxels is not taken for missing uptake.
+SMOOTHING_FWHM_MM = 10.0
+# Less tissue than this has no result.
+LEAST_ML = 20.0
+_SIGMA_PER_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
+
+
+def cold_fractions(
+    counts: Float32[np.ndarray, "i j k"],
+    liver: Float32[np.ndarray, "i j k"],
+    territories: Mapping[str, Float32[np.ndarray, "i j k"]],
+    lesions: Float32[np.ndarray, "i j k"],
+    spacing_mm: tuple[float, float, float],
+) -> dict[str, float]:
+    """Computes the fraction of the normal tissue of each territory that has no uptake.
+
+    Tissue has no uptake if the smoothed image is below a quarter of the median of the other tissue of the territory.
+    Lesions, and tissue within 10 mm of the surface of the liver, are left out.
+
+    Args:
+      counts: (i, j, k) activity image.
+      liver: (i, j, k) fraction of each voxel in the liver.
+      territories: (i, j, k) fraction of each voxel in each territory, by name.
+      lesions: (i, j, k) fraction of each voxel in any lesion.
+      spacing_mm: size of the voxels.
+
+    Returns:
+      The fractions by name. Territories with less than 20 mL of such tissue are absent.
+    """
+    box = _box_around(liver > 0.5, spacing_mm)
+    inside = liver[box] > 0.5
+    deep = inside & (ndimage.distance_transform_edt(inside, sampling=spacing_mm) >= DEPTH_MM) & (lesions[box] <= 0.5)
+    smooth = _smoothed_within(counts[box], inside, spacing_mm)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
+    found = {}
+    for name, weight in territories.items():
+        values = smooth[deep & (weight[box] > 0.5)]
+        if values.size * voxel_ml >= LEAST_ML:
+            found[name] = float(np.mean(values < COLD * _perfused_level(values)))
+    return found
+
+
+def _perfused_level(values: Float[np.ndarray, " n"]) -> float:
+    """Median of the tissue with uptake, which the median itself defines."""
+    level = float(values.mean())
+    for _ in range(50):
+        with_uptake = values[values >= COLD * level]
+        found = float(np.median(with_uptake)) if with_uptake.size else level
+        if found == level:
+            break
+        level = found
+    return level
+
+
+def _smoothed_within(
+    counts: Float32[np.ndarray, "i j k"], inside: Bool[np.ndarray, "i j k"], spacing_mm: tuple[float, float, float]
+) -> Float[np.ndarray, "i j k"]:
+    """The image smoothed over voxels of the liver only."""
+    sigma = SMOOTHING_FWHM_MM * _SIGMA_PER_FWHM / np.asarray(spacing_mm)
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    total = ndimage.gaussian_filter(np.where(inside, counts, 0.0).astype(np.float32), sigma)
+    found: np.ndarray = np.where(inside, total / np.maximum(weight, 1e-6), 0.0)
+    return found
+
+
+def _box_around(inside: Bool[np.ndarray, "i j k"], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
+    """The voxels around the liver, so that its whole surface is in the box."""
+    box = []
+    for axis, size_mm in enumerate(spacing_mm):
+        place = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        margin = int(np.ceil(DEPTH_MM / size_mm)) + 1
+        box.append(slice(max(int(place[0]) - margin, 0), int(place[-1]) + 1 + margin) if place.size else slice(0, 0))
+    return tuple(box)
