@@ -51,7 +51,6 @@ from sirtjax.dosimetry._checks import lung_dose_checks as lung_dose_checks
 from sirtjax.dosimetry._checks import lung_shunt_checks as lung_shunt_checks
 from sirtjax.dosimetry._checks import lungs_missing_checks as lungs_missing_checks
 from sirtjax.dosimetry._checks import make_check as make_check
-from sirtjax.dosimetry._checks import perfusion_checks as perfusion_checks
 from sirtjax.dosimetry._checks import plan_position_checks as plan_position_checks
 from sirtjax.dosimetry._checks import planned_volume_checks as planned_volume_checks
 from sirtjax.dosimetry._checks import positron_fraction_checks as positron_fraction_checks
@@ -348,7 +347,6 @@ __all__ = [
     "parse_tumour",
     "partition_activity_mbq",
     "partition_dose_gy",
-    "perfusion_checks",
     "plan_position_checks",
     "planar_lung_shunt_fraction",
     "planned_volume_checks",

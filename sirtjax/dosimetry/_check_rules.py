@@ -10,6 +10,7 @@ from sirtjax.dosimetry._check_rule_record import Limit as Limit
 from sirtjax.dosimetry._check_rule_record import Severity as Severity
 from sirtjax.dosimetry._check_rule_record import check_rule as _rule
 from sirtjax.dosimetry._check_rules_accumulation import ACCUMULATION_RULES
+from sirtjax.dosimetry._check_rules_counts import COUNTS_RULES
 from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
 from sirtjax.dosimetry._check_rules_optimal import OPTIMAL_RULES
 from sirtjax.dosimetry._check_rules_uncertainty import UNCERTAINTY_RULES
@@ -88,29 +89,6 @@ _RULES: tuple[CheckRule, ...] = (
     _rule(
         "SJ121", "warning", "Image names several radionuclides",
         "{where}: make sure that the series was reconstructed from the energy window of the expected one",
-    ),
-    _rule(
-        "SJ201", "warning", "Low T/N ratio",
-        "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
-        limit=1.5,
-    ),
-    _rule(
-        "SJ202", "warning", "Liver counts outside the territories",
-        "{value} of the liver counts lie outside the territories (more than {limit})",
-        limit=0.10, unit="1",
-    ),
-    _rule(
-        "SJ203", "warning", "Counts outside liver and lungs",
-        "{value} of the counts lie outside liver and lungs (more than {limit}): check for extrahepatic "
-        "deposition, and after 99mTc-MAA for free pertechnetate",
-        limit=0.20, unit="1",
-    ),
-    _rule(
-        "SJ204", "warning", "Territory partly without uptake",
-        "{value} of the normal tissue of {where} (more than {limit}) has less than a quarter of the uptake of the "
-        "rest: corrected doses and intervals assume that all of it is perfused; contour the perfused part as the "
-        "territory",
-        limit=0.10, unit="1",
     ),
     _rule(
         "SJ301", "warning", "Lung shunt fraction above 10 %",
@@ -399,7 +377,15 @@ _RULES: tuple[CheckRule, ...] = (
     ),
 )  # fmt: skip
 
-_ALL = (*_RULES, *MEASURED_ACTIVITY_RULES, *UNCERTAINTY_RULES, *ACCUMULATION_RULES, *OPTIMAL_RULES, *PLAN_RULES)
+_ALL = (
+    *_RULES,
+    *COUNTS_RULES,
+    *MEASURED_ACTIVITY_RULES,
+    *UNCERTAINTY_RULES,
+    *ACCUMULATION_RULES,
+    *OPTIMAL_RULES,
+    *PLAN_RULES,
+)
 CHECKS: tuple[CheckRule, ...] = tuple(sorted(_ALL, key=lambda rule: rule.code))
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
 from sirtjax.dosimetry._nuclides import Y90_POSITRON_FRACTION
@@ -171,15 +172,21 @@ def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
 
 
 def counts_checks(
-    *, liver_fraction_outside_territories: float, fraction_outside_liver_and_lungs: float
+    *,
+    liver_fraction_outside_territories: float,
+    fraction_outside_liver_and_lungs: float,
+    cold_fractions: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Check, ...]:
-    """Returns SJ202, SJ203: counts of the activity image outside the expected regions."""
-    return _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
+    """Returns SJ202, SJ203: counts outside the expected regions; SJ204: territories partly without uptake.
 
-
-def perfusion_checks(territory: str, *, cold_fraction: float) -> tuple[Check, ...]:
-    """Returns SJ204: part of the normal tissue of a territory has no uptake."""
-    return _above("SJ204", cold_fraction, where=territory)
+    Args:
+      liver_fraction_outside_territories: counts of the liver outside all territories, as a fraction of the liver's.
+      fraction_outside_liver_and_lungs: counts outside liver and lungs, as a fraction of all.
+      cold_fractions: fraction of the normal tissue without uptake, by territory.
+    """
+    outside = _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
+    cold = [check for name, one in cold_fractions.items() for check in _above("SJ204", one, where=name)]
+    return (*outside, *cold)
 
 
 def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool = False) -> tuple[Check, ...]:

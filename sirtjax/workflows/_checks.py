@@ -29,7 +29,6 @@ def case_checks(
     found += _mask_checks(case, products, setting, vois)
     found += viable_checks(setting.vois, vois, resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm)
     found += _count_checks(products, setting, vois)
-    found += _perfusion_checks(setting)
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
@@ -118,6 +117,10 @@ def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Seq
     territories = np.zeros_like(liver)
     for weight in setting.territories.values():
         territories = np.maximum(territories, weight)
+    lesions = np.zeros_like(liver)
+    for voi in setting.vois:
+        if voi.kind == "lesion":
+            lesions = np.maximum(lesions, voi.weight)
     in_liver = float(np.vdot(counts, liver))
     in_territories = float(np.vdot(counts, np.minimum(liver, territories)))
     everywhere = float(counts.sum(dtype=np.float64)) / setting.mapped.activity_in_grid
@@ -126,20 +129,9 @@ def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Seq
     found += dosimetry.counts_checks(
         liver_fraction_outside_territories=1.0 - in_territories / in_liver if in_liver > 0 else 0.0,
         fraction_outside_liver_and_lungs=max(1.0 - expected, 0.0),
+        cold_fractions=cold_fractions(counts, liver, setting.treated(), lesions, setting.mapped.geometry.spacing_mm),
     )
     return found
-
-
-def _perfusion_checks(setting: DosimetryContext) -> list[Check]:
-    lesions = np.zeros_like(setting.liver)
-    for voi in setting.vois:
-        if voi.kind == "lesion":
-            lesions = np.maximum(lesions, voi.weight)
-    counts = np.asarray(setting.mapped.activity.array, np.float32)
-    cold = cold_fractions(counts, setting.liver, setting.treated(), lesions, setting.mapped.geometry.spacing_mm)
-    return [
-        check for name, fraction in cold.items() for check in dosimetry.perfusion_checks(name, cold_fraction=fraction)
-    ]
 
 
 def _lung_checks(

@@ -8,6 +8,8 @@ from scipy.integrate import quad
 from sirtjax import dosimetry as d
 from sirtjax.errors import ConfigError, InputError
 
+# No counts outside the regions.
+NO_COUNTS = {"liver_fraction_outside_territories": 0.0, "fraction_outside_liver_and_lungs": 0.0}
 DOCS = Path(__file__).parents[2] / "docs" / "checks.md"
 
 
@@ -69,8 +71,8 @@ def test_codes_are_unique_and_documented():
             "SJ203",
         ),
         (
-            lambda: d.perfusion_checks("right", cold_fraction=0.1),
-            lambda: d.perfusion_checks("right", cold_fraction=0.11),
+            lambda: d.counts_checks(**NO_COUNTS, cold_fractions={"right": 0.1}),
+            lambda: d.counts_checks(**NO_COUNTS, cold_fractions={"right": 0.11, "left": 0.1}),
             "SJ204",
         ),
         (

@@ -1,0 +1,31 @@
+"""Rules of the checks of an activity image: uptake of lesions, counts outside of regions, missing perfusion."""
+
+from __future__ import annotations
+
+from sirtjax.dosimetry._check_rule_record import CheckRule, check_rule
+
+COUNTS_RULES: tuple[CheckRule, ...] = (
+    check_rule(
+        "SJ201", "warning", "Low T/N ratio",
+        "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
+        limit=1.5,
+    ),
+    check_rule(
+        "SJ202", "warning", "Liver counts outside the territories",
+        "{value} of the liver counts lie outside the territories (more than {limit})",
+        limit=0.10, unit="1",
+    ),
+    check_rule(
+        "SJ203", "warning", "Counts outside liver and lungs",
+        "{value} of the counts lie outside liver and lungs (more than {limit}): check for extrahepatic "
+        "deposition, and after 99mTc-MAA for free pertechnetate",
+        limit=0.20, unit="1",
+    ),
+    check_rule(
+        "SJ204", "warning", "Territory partly without uptake",
+        "{value} of the normal tissue of {where} (more than {limit}) has less than a quarter of the uptake of the "
+        "rest: corrected doses and intervals assume that all of it is perfused; contour the perfused part as the "
+        "territory",
+        limit=0.10, unit="1",
+    ),
+)  # fmt: skip
