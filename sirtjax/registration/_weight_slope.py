@@ -102,9 +102,7 @@ def weight_slope(
             fixed = jax.lax.stop_gradient(affine)
             start, _ = solve_deformable(pair, fixed, still, second, config=config)
             start = jax.lax.stop_gradient(start)
-            displacement, lefts[1] = implicit_displacement(
-                start, pair, affine, weights, config=config, options=options
-            )
+            displacement, lefts[1] = implicit_displacement(start, pair, affine, weights, config=config, options=options)
         return smooth_rmsd_mm(affine, displacement, pair, judge), (lefts[0], lefts[1])
 
     weights = jax.tree.map(jnp.asarray, weights)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io as text_io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.parsing import parse_json
+from sirtjax.studies._row_file import RowFile, write_whole
 
 if TYPE_CHECKING:
     from sirtjax.registration import RegistrationConfig, Trial
 
 RESULTS, STATE = "results.csv", "tune.json"
-OUTPUTS = (RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml")
+OUTPUTS = (
+    RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml", "slopes.csv", "descent.csv", "descent.png"
+)  # fmt: skip
 FIGURES = (
     "rmsd_mm", "msd_mm", "mcd_mm", "dsc", "tre_mm", "folding_fraction", "deformed_rmsd_mm", "affine_rmsd_mm",
 )  # fmt: skip
@@ -49,11 +49,11 @@ class Record:
     """
 
     def __init__(self, folder: Path, axes: Sequence[str], state: Mapping[str, object]) -> None:
-        self.path = folder / RESULTS
         self.axes = tuple(axes)
+        self.path = folder / RESULTS
         self.state = dict(state)
         self.rows: dict[str, Row] = {}
-        self._columns = ["key", "case", *self.axes, "status", *FIGURES]
+        self._table = RowFile(self.path, ["key", "case", *self.axes, "status", *FIGURES])
 
     def open(self, *, resume: bool, force: bool) -> None:
         """Creates a table, or opens the existing one.
@@ -77,7 +77,7 @@ class Record:
             if not isinstance(state, dict):
                 raise OutputError(f"{state_path}: is not the state of a search; use --force to start over")
             self._check_state(state)
-            self._read()
+            self._take(self._table.read())
             return
         there = [name for name in OUTPUTS if (folder / name).exists()]
         if there and not force:
@@ -87,8 +87,8 @@ class Record:
         folder.mkdir(parents=True, exist_ok=True)
         for name in there:
             (folder / name).unlink()
-        _write_whole(self.path, _line(self._columns))
-        _write_whole(state_path, json.dumps(self.state, indent=1) + "\n")
+        self._table.create()
+        write_whole(state_path, json.dumps(self.state, indent=1) + "\n")
 
     def key(self, fingerprint: str, settings: Mapping[str, str]) -> str:
         """Returns the key of a row."""
@@ -97,17 +97,12 @@ class Record:
 
     def add(self, case: str, trials: Sequence[tuple[str, Mapping[str, str], Trial]]) -> None:
         """Appends rows and waits until they are on the disk."""
-        text = ""
+        rows = []
         for key, settings, trial in trials:
             figures = [_cell(trial.figures[name]) for name in FIGURES]
             status = trial.status.name.lower().replace("_", " ")
-            cells = [key, case, *(settings[axis] for axis in self.axes), status, *figures]
-            text += _line(cells)
-            self._take(dict(zip(self._columns, cells, strict=True)))
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            rows.append([key, case, *(settings[axis] for axis in self.axes), status, *figures])
+        self._take(self._table.append(rows))
 
     def _check_state(self, before: Mapping[str, Any]) -> None:
         old, new = (dict(_flat(state)) for state in (before, self.state))
@@ -120,27 +115,10 @@ class Record:
                 "same settings or another folder"
             )
 
-    def _read(self) -> None:
-        from sirtjax.io import plain_cell
-
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else _line(self._columns)
-        # What a killed run was writing has no end of line.
-        whole = text[: text.rfind("\n") + 1]
-        rows = [[plain_cell(cell) for cell in row] for row in csv.reader(whole.splitlines())]
-        if not rows or rows[0] != self._columns:
-            raise ConfigError(
-                f"{self.path}: its columns are not those of this sweep; give the same --grid keys, or choose another "
-                "folder"
-            )
-        if whole != text:
-            _write_whole(self.path, whole)
-        for row in rows[1:]:
-            if len(row) == len(self._columns):
-                self._take(dict(zip(self._columns, row, strict=True)))
-
-    def _take(self, cells: Mapping[str, str]) -> None:
-        figures = {name: float(cells[name]) if cells[name] else math.nan for name in FIGURES}
-        self.rows[cells["key"]] = Row(case=cells["case"], status=cells["status"], figures=figures)
+    def _take(self, rows: Sequence[Mapping[str, str]]) -> None:
+        for cells in rows:
+            figures = {name: float(cells[name]) if cells[name] else math.nan for name in FIGURES}
+            self.rows[cells["key"]] = Row(case=cells["case"], status=cells["status"], figures=figures)
 
 
 def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch: int) -> dict[str, object]:
@@ -167,20 +145,5 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix.removeprefix("config."), value
 
 
-def _line(cells: Sequence[str]) -> str:
-    from sirtjax.io import CsvWriter
-
-    buffer = text_io.StringIO()
-    CsvWriter(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
-
-
 def _cell(value: float) -> str:
     return f"{value:.7g}" if math.isfinite(value) else ""
-
-
-def _write_whole(path: Path, text: str) -> None:
-    from sirtjax import io
-
-    with io.atomic_path(path, force=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")

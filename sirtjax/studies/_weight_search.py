@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.errors import ConfigError
 from sirtjax.parsing import json_value
-from sirtjax.studies._tune_cases import TuneCase, fingerprint, read_case, read_list
+from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, make_grid
 from sirtjax.studies._tune_record import Record, Row, state_of
 from sirtjax.studies._tune_surface import Surface, make_surface, surface_picture, write_surface
+from sirtjax.studies._tune_trials import CaseTrials
 
 if TYPE_CHECKING:
     from sirtjax.registration import RegistrationConfig
@@ -131,22 +132,14 @@ def search_weights(
     if resume and force:
         raise ConfigError("--resume continues a search and --force overwrites it; use one of them")
     listed = read_list(cases)
-    base = _config(preset, config, settings)
+    base = base_config(preset, config, settings)
     searched = make_grid(base, grid)
     size = min(batch_size, len(searched.points))
     record = Record(output, list(searched.axes), state_of(base, list(searched.axes), seed=seed, batch=batch_size))
     record.open(resume=resume, force=force)
     on_note(_announced(searched, len(listed)))
-    failed: dict[str, str] = {}
-    keys: dict[str, list[str]] = {}
-    search = _Search(record=record, grid=searched, size=size, seed=seed, on_step=on_step, on_note=on_note)
-    for number, case in enumerate(listed, start=1):
-        try:
-            keys[case.case] = search.evaluate(case, at=f"{number} of {len(listed)}")
-        except (SirtjaxError, OSError) as error:
-            failed[case.case] = " ".join(str(error).split())
-            on_note(f"{case.case}: {failed[case.case]}")
-    found = {case: tuple(record.rows[key] for key in own) for case, own in keys.items()}
+    trials = CaseTrials(record=record, grid=searched, size=size, seed=seed, on_step=on_step, on_note=on_note)
+    found, failed = trials.evaluate_all(listed)
     surface = make_surface(
         searched, [[rows[place] for rows in found.values()] for place in range(len(searched.points))]
     )
@@ -155,7 +148,8 @@ def search_weights(
     return result
 
 
-def _config(preset: str, path: Path | None, settings: Sequence[str]) -> RegistrationConfig:
+def base_config(preset: str, path: Path | None, settings: Sequence[str]) -> RegistrationConfig:
+    """Returns the preset, or the configuration file, with its overrides."""
     from sirtjax import registration
 
     base = registration.load_preset(preset) if path is None else registration.read_registration_config(path)
@@ -170,63 +164,11 @@ def _announced(grid: Grid, cases: int) -> str:
     return text
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Search:
-    """The settings that the evaluations of all cases share."""
-
-    record: Record
-    grid: Grid
-    size: int
-    seed: int
-    on_step: Callable[[str], None]
-    on_note: Callable[[str], None]
-
-    def evaluate(self, case: TuneCase, *, at: str) -> list[str]:
-        """Computes the missing results of a case; returns the keys of its rows, in the order of the grid points."""
-        from sirtjax import registration
-
-        self.on_step(f"{case.case} ({at})")
-        mark = fingerprint(case)
-        keys = {id(point): self.record.key(mark, point.settings) for point in self.grid.points}
-        data = None
-        for points in self.grid.structures():
-            # The same points are always solved together, so that a search that was stopped ends with the same numbers.
-            chunks = [points[begin : begin + self.size] for begin in range(0, len(points), self.size)]
-            tuning_case = None
-            for number, chunk in enumerate(chunks, start=1):
-                missing = [point for point in chunk if keys[id(point)] not in self.record.rows]
-                if not missing:
-                    continue
-                if data is None:
-                    data = read_case(case)
-                    for line in data.notes:
-                        self.on_note(f"{case.case}: {line}")
-                if tuning_case is None:
-                    tuning_case = data.tuning_case(points[0].config)
-                self.on_step(f"{case.case} ({at}), {number} of {len(chunks)}")
-                trials = registration.evaluate_weights(
-                    tuning_case,
-                    [point.config.weights for point in chunk],
-                    config=chunk[0].config,
-                    swept=self.grid.swept,
-                    seed=self.seed,
-                    batch_size=self.size,
-                )
-                done = [
-                    (keys[id(point)], point.settings, trial)
-                    for point, trial in zip(chunk, trials, strict=True)
-                    if point in missing
-                ]
-                self.record.add(case.case, done)
-        return [keys[id(point)] for point in self.grid.points]
-
-
 def _write(output: Path, base: RegistrationConfig, search: WeightSearch) -> None:
     from matplotlib import rc_context
 
     from sirtjax import io
     from sirtjax.reports import sweep_figure
-    from sirtjax.studies._tune_preset import preset_toml
 
     grid, surface, cases = search.grid, search.surface, len(search.rows)
     write_surface(output / "surface.csv", grid, surface)
@@ -237,26 +179,36 @@ def _write(output: Path, base: RegistrationConfig, search: WeightSearch) -> None
     # The same numbers give the same file.
     with io.atomic_path(output / "surface.svg", force=True) as temporary, rc_context({"svg.hashsalt": "sirtjax"}):
         figure.savefig(temporary, metadata={"Date": None, "Creator": None})
-    if surface.best is not None:
-        config, header = _best(base, search, surface.best.point.config, count)
-        with io.atomic_path(output / "best.toml", force=True) as temporary:
-            temporary.write_text(preset_toml(config, header), encoding="utf-8")
-
-
-def _best(
-    base: RegistrationConfig, search: WeightSearch, config: RegistrationConfig, count: str
-) -> tuple[RegistrationConfig, list[str]]:
-    """Returns the best preset, and how it was found."""
-    from sirtjax import __version__
-
-    grid = search.grid
     searched = "; ".join(f"{key} = {', '.join(values)}" for key, values in grid.axes.items())
-    header = [
+    write_best(
+        output / "best.toml",
+        search,
         f"The best of {len(grid.points)} points of a search from the preset {base.name} over {count}: {searched}",
+    )
+
+
+def write_best(path: Path, search: WeightSearch, told: str) -> None:
+    """Writes the best preset with a header that states how it was found; nothing if no point has an RMSD.
+
+    Args:
+      path: TOML file to write.
+      search: result of the search.
+      told: first line of the header: the points, the preset and the cases of the search.
+    """
+    from sirtjax import __version__, io
+    from sirtjax.studies._tune_preset import preset_toml
+
+    best = search.surface.best
+    if best is None:
+        return
+    config = best.point.config
+    header = [
+        told,
         f"Found with sirtjax tune {__version__}: {search.sentence}.",
         "Used by: sirtjax register REF FLO -o OUT --config THIS.toml",
     ]
     if search.surface.affine_is_best:
         config = config.model_copy(update={"deformable": config.deformable.model_copy(update={"model": "none"})})
         header.insert(2, 'Therefore deformable.model = "none".')
-    return config, header
+    with io.atomic_path(path, force=True) as temporary:
+        temporary.write_text(preset_toml(config, header), encoding="utf-8")
