@@ -44,6 +44,9 @@ from sirtjax.registration._register import register as register
 from sirtjax.registration._result import RegistrationResult as RegistrationResult
 from sirtjax.registration._result import Stage as Stage
 from sirtjax.registration._result import Status as Status
+from sirtjax.registration._smooth_judge import DistanceGrid as DistanceGrid
+from sirtjax.registration._smooth_judge import SmoothJudge as SmoothJudge
+from sirtjax.registration._smooth_judge import smooth_rmsd_mm as smooth_rmsd_mm
 from sirtjax.registration._solve import Solution as Solution
 from sirtjax.registration._solve import solve as solve
 from sirtjax.registration._solve import weights_from_config as weights_from_config
@@ -52,9 +55,15 @@ from sirtjax.registration._tuning import Trial as Trial
 from sirtjax.registration._tuning import TuningCase as TuningCase
 from sirtjax.registration._tuning import evaluate_weights as evaluate_weights
 from sirtjax.registration._tuning import prepare_tuning_case as prepare_tuning_case
+from sirtjax.registration._weight_slope import SlopeTrial as SlopeTrial
+from sirtjax.registration._weight_slope import WeightSlope as WeightSlope
+from sirtjax.registration._weight_slope import evaluate_slope as evaluate_slope
+from sirtjax.registration._weight_slope import prepare_smooth_judge as prepare_smooth_judge
+from sirtjax.registration._weight_slope import weight_slope as weight_slope
 
 __all__ = [
     "ChosenConfig",
+    "DistanceGrid",
     "ImageFiles",
     "ImagePair",
     "ImageWithMasks",
@@ -67,11 +76,14 @@ __all__ = [
     "RegistrationInput",
     "RegistrationPosterior",
     "RegistrationResult",
+    "SlopeTrial",
+    "SmoothJudge",
     "Solution",
     "Stage",
     "Status",
     "Trial",
     "TuningCase",
+    "WeightSlope",
     "Weights",
     "apply_overrides",
     "check_initial_overlap",
@@ -79,6 +91,7 @@ __all__ = [
     "config_from_dict",
     "default_preset",
     "estimate_initial_transform",
+    "evaluate_slope",
     "evaluate_weights",
     "guidance_masks",
     "implicit_affine",
@@ -90,6 +103,7 @@ __all__ = [
     "parse_label_names",
     "patient_mesh",
     "prepare_pair",
+    "prepare_smooth_judge",
     "prepare_tuning_case",
     "read_initial_transform",
     "read_landmarks",
@@ -100,10 +114,12 @@ __all__ = [
     "register",
     "register_batch",
     "registration_posterior",
+    "smooth_rmsd_mm",
     "solve",
     "solve_batch",
     "solve_implicit",
     "stack_pairs",
     "sweep_weights",
+    "weight_slope",
     "weights_from_config",
 ]

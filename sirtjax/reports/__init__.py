@@ -9,6 +9,8 @@ from sirtjax.reports._accumulation_tables import sum_table as sum_table
 from sirtjax.reports._accumulation_tables import transform_table as transform_table
 from sirtjax.reports._alignment_page import alignment_page as alignment_page
 from sirtjax.reports._box_plots import box_plots as box_plots
+from sirtjax.reports._descent import DescentCurves as DescentCurves
+from sirtjax.reports._descent import descent_figure as descent_figure
 from sirtjax.reports._dicom_results import DicomResults as DicomResults
 from sirtjax.reports._dicom_results import case_references as case_references
 from sirtjax.reports._dicom_results import write_dicom_results as write_dicom_results
@@ -69,6 +71,7 @@ __all__ = [
     "DICOM_FOLDER",
     "REPORT_PDF",
     "AtlasSegmentedFile",
+    "DescentCurves",
     "DiagnosticFiles",
     "DiagnosticSegmentedFile",
     "DicomResults",
@@ -91,6 +94,7 @@ __all__ = [
     "alignment_page",
     "box_plots",
     "case_references",
+    "descent_figure",
     "diagnostic_outputs",
     "divide_liver_file",
     "dose_text",

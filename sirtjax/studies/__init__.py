@@ -4,6 +4,11 @@ from sirtjax.studies._contour_variation import ContourProbability as ContourProb
 from sirtjax.studies._contour_variation import ObserverStudy as ObserverStudy
 from sirtjax.studies._contour_variation import compare_observers as compare_observers
 from sirtjax.studies._contour_variation import read_contour_probability as read_contour_probability
+from sirtjax.studies._descent_steps import DescentStep as DescentStep
+from sirtjax.studies._descent_steps import learned_weights as learned_weights
+from sirtjax.studies._gradient_search import DESCENT_STEPS as DESCENT_STEPS
+from sirtjax.studies._gradient_search import GradientSearch as GradientSearch
+from sirtjax.studies._gradient_search import search_weights_by_gradient as search_weights_by_gradient
 from sirtjax.studies._registration_cases import RegistrationCase as RegistrationCase
 from sirtjax.studies._registration_cases import RegistrationOutcome as RegistrationOutcome
 from sirtjax.studies._registration_cases import read_registration_cases as read_registration_cases
@@ -20,6 +25,8 @@ from sirtjax.studies._segmentation_cases import read_segmentation_cases as read_
 from sirtjax.studies._segmentation_study import SegmentationStudy as SegmentationStudy
 from sirtjax.studies._segmentation_study import evaluate_segmentation_cases as evaluate_segmentation_cases
 from sirtjax.studies._training_report import write_training_report as write_training_report
+from sirtjax.studies._tune_descent import Visited as Visited
+from sirtjax.studies._tune_descent import propose as propose
 from sirtjax.studies._tune_grid import Grid as Grid
 from sirtjax.studies._tune_grid import GridPoint as GridPoint
 from sirtjax.studies._tune_grid import make_grid as make_grid
@@ -31,8 +38,11 @@ from sirtjax.studies._weight_search import WeightSearch as WeightSearch
 from sirtjax.studies._weight_search import search_weights as search_weights
 
 __all__ = [
+    "DESCENT_STEPS",
     "BodySize",
     "ContourProbability",
+    "DescentStep",
+    "GradientSearch",
     "Grid",
     "GridPoint",
     "MeasuredSegmentation",
@@ -46,18 +56,22 @@ __all__ = [
     "SegmentationStudy",
     "Surface",
     "SurfacePoint",
+    "Visited",
     "WeightSearch",
     "compare_models",
     "compare_observers",
     "evaluate_registration_case",
     "evaluate_registration_cases",
     "evaluate_segmentation_cases",
+    "learned_weights",
     "make_grid",
     "preset_toml",
+    "propose",
     "quality_to_json",
     "read_contour_probability",
     "read_registration_cases",
     "read_segmentation_cases",
     "search_weights",
+    "search_weights_by_gradient",
     "write_training_report",
 ]
