@@ -2,8 +2,9 @@
 
 Cases are pairs of phantoms from registration_cases.py (two low-dose CT, two poses) on a small lattice. Both searches
 start from the preset `cnn` with the liver masks as guidance. Liver and lesions evaluate. Both learn weights.image and
-weights.masks: the grid has 5 x 5 points, the descent 8 steps. A second descent learns the weight of the regularisation
-as well. The weights found are then evaluated on other cases, as are those of the preset.
+weights.masks: the grid has 5 x 5 points, the descent up to 8 steps. A second descent learns the weight of the
+regularisation as well, and a third one starts from a corner of the grid. The weights found are then evaluated on other
+cases, as are those of the preset.
 
     python benchmarks/tune_gradient.py --json benchmarks/results/tune_gradient.json
 
@@ -25,7 +26,7 @@ from registration_cases import make_case, write_case
 
 from sirtjax import metrics, registration
 from sirtjax.errors import GeometryError
-from sirtjax.parsing import json_value
+from sirtjax.parsing import json_value, parse_json
 from sirtjax.studies import WeightSearch, search_weights, search_weights_by_gradient
 
 TASK, SPACING_MM = "lowdose-lowdose", 5.0
@@ -38,6 +39,9 @@ SMALL = (
     "deformable.levels=[{ control_points = [5, 5, 5], blur_mm = 3.0, mask_blur_mm = 6.0, step_mm = 1.0 }, "
     "{ control_points = [7, 7, 7], blur_mm = 3.0, mask_blur_mm = 5.0, step_mm = 0.5 }]",
 )  # fmt: skip
+SEARCHES = ("grid", "gradient", "gradient, three weights", "gradient, far start")
+THREE = "weights.image,weights.masks,weights.regularisation"
+FAR = ("weights.image=10", "weights.masks=0.3")
 COLUMNS = ("case", "reference", "floating", "ref_labels", "flo_labels")
 
 
@@ -66,9 +70,9 @@ def write_list(folder: Path, seeds: Sequence[int]) -> Path:
 def timed(search: Callable[..., WeightSearch], cases: Path, folder: Path, **options: Any) -> tuple[WeightSearch, float]:
     """Runs a search after a short one that compiles its programs; returns it and its CPU seconds."""
     short = {**options, "steps": 1} if "steps" in options else options
-    search(first_only(cases), folder / "short", preset="cnn", settings=SMALL, **short)
+    search(first_only(cases), folder / "short", preset="cnn", **short)
     begun = time.process_time()
-    found = search(cases, folder / "whole", preset="cnn", settings=SMALL, **options)
+    found = search(cases, folder / "whole", preset="cnn", **options)
     seconds = time.process_time() - begun
     print(f"{folder.name}: {seconds:.0f} s of CPU; {found.sentence}", flush=True)
     return found, seconds
@@ -111,9 +115,11 @@ def main() -> None:
     """Runs both searches and prints their errors on tuning and held-out cases."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--steps", type=int, default=8, help="steps of a descent")
-    parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--searches", nargs="*", choices=SEARCHES, default=SEARCHES, help="searches to run")
+    parser.add_argument("--json", type=Path, help="file for the numbers; searches in it that are not run are kept")
     options = parser.parse_args()
-    rows: dict[str, dict[str, object]] = {}
+    known = parse_json(options.json.read_text(encoding="utf-8")) if options.json and options.json.exists() else {}
+    rows: dict[str, dict[str, Any]] = known["searches"] if isinstance(known, dict) and known else {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tuning, held_out = write_list(folder / "tuning", TUNING_SEEDS), write_list(folder / "other", HELD_OUT_SEEDS)
@@ -128,16 +134,16 @@ def main() -> None:
             rows[name] = {
                 "weights": own, "points": 1, "rrmsd_tuning_mm": round(before, 4), "rrmsd_held_out_mm": round(after, 4)
             }  # fmt: skip
-        for name, search, given in (
-            ("grid", search_weights, {}),
-            ("gradient", search_weights_by_gradient, {"steps": options.steps}),
-            (
-                "gradient, three weights",
-                search_weights_by_gradient,
-                {"steps": options.steps, "learn": "weights.image,weights.masks,weights.regularisation"},
-            ),
+        descent = {"steps": options.steps}
+        for name, search, given, settings in (
+            ("grid", search_weights, {}, ()),
+            ("gradient", search_weights_by_gradient, descent, ()),
+            ("gradient, three weights", search_weights_by_gradient, {**descent, "learn": THREE}, ()),
+            ("gradient, far start", search_weights_by_gradient, descent, FAR),
         ):
-            found, seconds = timed(search, tuning, folder / name, **given)
+            if name not in options.searches:
+                continue
+            found, seconds = timed(search, tuning, folder / name, settings=[*SMALL, *settings], **given)
             best = found.surface.best
             own = {} if best is None else dict(best.point.settings)
             rows[name] = summary(found, seconds, rrmsd_of(held_out, folder / f"{name} other", own))

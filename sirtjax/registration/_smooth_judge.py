@@ -180,8 +180,8 @@ def _distance_grid(
     corners = mesh.corners_mm.reshape(-1, 3)
     low, high = corners.min(axis=0) - DISTANCE_MARGIN_MM, corners.max(axis=0) + DISTANCE_MARGIN_MM
     pitch = (high - low) / (DISTANCE_NODES - 1)
-    shape = (DISTANCE_NODES,) * 3
-    nodes = low + np.stack(np.indices(shape), axis=-1).reshape(-1, 3) * pitch
+    shape = (DISTANCE_NODES, DISTANCE_NODES, DISTANCE_NODES)
+    nodes = low + np.moveaxis(np.indices(shape), 0, -1).reshape(-1, 3) * pitch
     index = nodes @ voxel_from_world[:3, :3].T + voxel_from_world[:3, 3]
     inside = map_coordinates(occupancy, index.T, order=1, cval=0.0) >= 0.5
     distance = metrics.distance_to_surface_mm(nodes, mesh)
@@ -194,7 +194,8 @@ def _distance_grid(
 def _points_on(mesh: metrics.SurfaceMesh) -> NDArray[np.float32]:
     area = np.cumsum(mesh.areas_mm2)
     chosen = np.searchsorted(area, (np.arange(SURFACE_POINTS) + 0.5) / SURFACE_POINTS * area[-1])
-    return mesh.centres_mm[np.minimum(chosen, len(area) - 1)].astype(np.float32)
+    points: NDArray[np.float32] = mesh.centres_mm[np.minimum(chosen, len(area) - 1)].astype(np.float32)
+    return points
 
 
 def _points_inside(mask: LabelMap, name: str) -> NDArray[np.float32]:

@@ -148,13 +148,13 @@ def evaluate_slope(
     seed: int = 0,
     options: ImplicitOptions | None = None,
 ) -> SlopeTrial:
-    """Registers a pair to the minimum with one set of weights, and measures its error and the slopes of the error.
+    """Registers a pair to the minimum with one set of weights, and measures error and slopes.
 
     Images are read through cubic B-splines, regardless of the preset, because second derivatives are needed.
 
     Args:
       tuning_case: prepared pair.
-      judge: its evaluation masks, from `prepare_smooth_judge`.
+      judge: evaluation masks of the pair, from `prepare_smooth_judge`.
       table: weights.
       config: preset; its own weights are ignored.
       seed: seed of the random samples.

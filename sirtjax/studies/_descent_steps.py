@@ -32,7 +32,7 @@ class DescentStep:
     Attributes:
       settings: learned keys and their values, as text.
       smooth_rrmsd_mm: root of the mean squared differentiable RMSD over the cases that take part.
-      slopes_mm: its derivative with respect to the logarithm of each learned weight.
+      slopes_mm: derivative of this error with respect to the logarithm of each learned weight.
       residual_mm: the largest residual of a case that takes part.
       trusted: whether every case that takes part is at its minimum; otherwise the path does not use this step.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,7 +165,7 @@ def search_weights_by_gradient(
     return result
 
 
-def _grid(base: RegistrationConfig, points: Sequence[dict[str, str]]) -> Grid:
+def _grid(base: RegistrationConfig, points: Sequence[Mapping[str, str]]) -> Grid:
     from sirtjax import registration
 
     made = [

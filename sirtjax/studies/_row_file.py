@@ -12,7 +12,10 @@ from sirtjax.errors import ConfigError
 
 
 class RowFile:
-    """A CSV table whose rows are on the disk before the next are computed, so that a killed run loses none of them."""
+    """A CSV table whose rows are on the disk before the next are computed.
+
+    A run that is killed loses none of them.
+    """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path

@@ -27,7 +27,7 @@ class Visited:
     Attributes:
       logs: (n,) logarithms of the weights.
       value: the minimised number; infinite if it cannot be trusted.
-      slope: (n,) its derivative with respect to the logarithms.
+      slope: (n,) derivative of the value with respect to the logarithms.
     """
 
     logs: Float64[np.ndarray, " n"]

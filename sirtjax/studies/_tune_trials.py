@@ -32,7 +32,11 @@ class CaseTrials:
     on_note: Callable[[str], None]
 
     def evaluate_all(self, listed: Sequence[TuneCase]) -> tuple[dict[str, tuple[Row, ...]], dict[str, str]]:
-        """Computes the missing results of all cases; returns the rows of each, and the reason for each that failed."""
+        """Computes the missing results of all cases.
+
+        Returns:
+          The rows of each case by its name, and the reason for each case that failed.
+        """
         keys: dict[str, list[str]] = {}
         failed: dict[str, str] = {}
         for number, case in enumerate(listed, start=1):
@@ -44,7 +48,7 @@ class CaseTrials:
         return {case: tuple(self.record.rows[key] for key in own) for case, own in keys.items()}, failed
 
     def evaluate(self, case: TuneCase, *, at: str) -> list[str]:
-        """Computes the missing results of a case; returns the keys of its rows, in the order of the grid points."""
+        """Computes the missing results of a case; returns the keys of its rows, as the points."""
         from sirtjax import registration
 
         self.on_step(f"{case.case} ({at})")

@@ -195,3 +195,31 @@ def test_options_that_cannot_be_are_refused_in_one_line(run, cases, engine, tmp_
     done = run("tune", cases, "-o", tmp_path / "out", *given)
     assert done.code == 2 and complaint in done.err and len(done.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists() and engine.slopes == []
+
+
+TINY = (
+    "lattice.shape=[24,24,24]", "lattice.margin_mm=20", "affine.sample_stride=2", "affine.steps=20",
+    "deformable.sample_stride=2", "deformable.samples=1024", "deformable.steps=20", "regularisation.stride=2",
+    "similarity.margin_mm=0",
+    "deformable.levels=[{control_points=[5,5,5], blur_mm=4.0, mask_blur_mm=6.0, step_mm=0.5}]",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_true_registrations_are_descended(run, cases, monkeypatch, tmp_path):
+    from sirtjax.cli import tune as verb
+
+    monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
+    settings = [word for one in TINY for word in ("--set", one)]
+    out, given = tmp_path / "out", ("--gradient", "--steps", 1, "--learn", "weights.masks")
+    listed = cases.with_name("one.csv")
+    listed.write_text("\n".join(cases.read_text().splitlines()[:2]) + "\n")
+    done = run("tune", listed, "-o", out, *settings, *given)
+    assert done.code == 0, done.err
+    start = table(out / "descent.csv")[0]
+    # two equal images and masks: the map leaves them in place
+    assert start["trusted"] == "yes" and float(start["rrmsd_mm"]) < 1 and float(start["smooth_rrmsd_mm"]) < 1
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".png"}
+    again = run("tune", listed, "-o", out, *settings, *given, "--resume")
+    assert again.code == 0 and again.out == done.out
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".png"} == before

@@ -9,7 +9,7 @@ import pytest
 import small_gradients as small
 import small_patient as patient
 
-from sirtjax import registration
+from sirtjax import registration, studies
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration import ImplicitOptions, Weights, evaluate_slope, prepare_smooth_judge, smooth_rmsd_mm
 from sirtjax.registration._mask_figures import MaskEvaluator
@@ -65,6 +65,7 @@ def test_the_smooth_error_is_close_to_that_of_the_masks():
     assert max(found) > 2 * min(found)  # it is not close because all are alike
 
 
+@pytest.mark.slow
 def test_the_slope_of_the_smooth_error_is_that_of_differences():
     made, judge = case(), prepare_smooth_judge(case())
     pair = made.ready.pair
@@ -107,6 +108,24 @@ def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
         assert abs(found[name]) > 0.01
     # No landmark guides, and a volume term is not in this preset.
     assert found["landmarks"] == 0 and found["volume"] == 0
+
+
+@pytest.mark.slow
+def test_steps_along_the_slopes_reduce_the_error():
+    judge, names = prepare_smooth_judge(case()), ("image", "masks")
+    start = np.log([getattr(CONFIG.weights, name) for name in names])
+    visited = []
+    logs = start
+    for _ in range(4):
+        values = dict(zip(names, (float(one) for one in np.exp(logs)), strict=True))
+        weights = CONFIG.weights.model_copy(update=values)
+        trial = evaluate_slope(case(), judge, weights, config=CONFIG, options=EXACT)
+        slope = 2 * trial.rmsd_mm * np.array([trial.slopes_mm[name] for name in names])
+        visited.append(studies.Visited(logs=logs, value=trial.rmsd_mm**2, slope=slope))
+        logs = studies.propose(visited, low=start - 5, high=start + 5)
+        assert logs is not None
+    errors = [np.sqrt(one.value) for one in visited]
+    assert errors[1] < errors[0] and min(errors) < 0.97 * errors[0]
 
 
 @pytest.mark.slow
