@@ -154,11 +154,16 @@ def main() -> None:
             if steps:
                 rows[name]["smooth_rrmsd_mm"] = [round(one.smooth_rrmsd_mm, 4) for one in steps]
                 rows[name]["largest_residual_mm"] = round(max(one.residual_mm for one in steps), 4)
+            write_numbers(options.json, rows)
     for name, row in rows.items():
         print(f"{name:24}", "  ".join(f"{key} {value}" for key, value in row.items() if key != "path"))
-    if options.json:
+
+
+def write_numbers(path: Path | None, rows: dict[str, dict[str, Any]]) -> None:
+    """Writes the numbers so far."""
+    if path is not None:
         table = {"task": TASK, "tuning": TUNING_SEEDS, "held_out": HELD_OUT_SEEDS, "searches": rows}
-        options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

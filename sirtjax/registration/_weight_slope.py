@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
+from numpy.typing import NDArray
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
@@ -70,7 +71,7 @@ def weight_slope(
 
     Pure; not jitted here.
 
-    Both stages run as in `solve`. Newton steps continue to the minimum, and the implicit function theorem yields its
+    Both stages run as in `solve`, with the floating side interpolated by cubic B-splines. Newton steps continue to the minimum, and the implicit function theorem yields its
     derivative. If only masks or only images determine the affine map, it is a constant of the weights, and its stage
     ends with the optimiser's result.
 
@@ -89,7 +90,7 @@ def weight_slope(
         raise ConfigError('slopes of weights need similarity.interpolation = "cubic"')
     options = options or ImplicitOptions()
     first, second = jax.random.split(key)
-    pair = jax.tree.map(jnp.asarray, pair)
+    pair = _spline_coefficients(jax.tree.map(jnp.asarray, pair))
 
     def error(weights: Weights) -> tuple[Array, tuple[Array, Array]]:
         still = jax.lax.stop_gradient(weights)
@@ -114,6 +115,27 @@ def weight_slope(
         affine_residual_mm=lefts[0],
         displacement_residual_mm=lefts[1],
     )
+
+
+def _spline_coefficients(pair: ImagePair) -> ImagePair:
+    """The pair with the coefficients of the cubic B-splines that interpolate the floating side.
+
+    Reading values as coefficients would blur the floating side only, and the best weights would be other ones.
+    """
+    floating, masks = pair.floating, pair.floating_masks
+    for axis in range(3):
+        inverse = jnp.asarray(_inverse_filter(floating.shape[axis]), jnp.float32)
+        floating, masks = (jnp.moveaxis(jnp.tensordot(inverse, one, (1, axis)), 0, axis) for one in (floating, masks))
+    return replace(pair, floating=floating, floating_masks=masks)
+
+
+def _inverse_filter(count: int) -> NDArray[np.float64]:
+    """The inverse of the cubic B-spline's weights at the nodes, with the faces repeated as `sample_smooth` does."""
+    weights, rows = np.zeros((count, count)), np.arange(count)
+    for offset, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
+        np.add.at(weights, (rows, np.clip(rows + offset, 0, count - 1)), weight)
+    found: NDArray[np.float64] = np.linalg.inv(weights)
+    return found
 
 
 @partial(cached_jit, static_argnames=("config", "options"))
