@@ -122,8 +122,8 @@ def smooth_rmsd_mm(
 
     The mean surface distance is the mean of both directions. From the reference the distance of moved points is read
     from the floating liver's distance grid, and reverse with the inverse map. The centroid of a landmark of the
-    floating image is that of its points, moved by the inverse map. Results differ from the RMSD on masks by a few
-    tenths of a millimetre.
+    floating image is that of its points, moved by the inverse map. Results differ from the RMSD on masks by less than
+    a few tenths of a millimetre.
 
     Args:
       affine: (4, 4) floating_from_reference.

@@ -71,9 +71,9 @@ def weight_slope(
 
     Pure; not jitted here.
 
-    Both stages run as in `solve`, with the floating side interpolated by cubic B-splines. Newton steps continue to the minimum, and the implicit function theorem yields its
-    derivative. If only masks or only images determine the affine map, it is a constant of the weights, and its stage
-    ends with the optimiser's result.
+    Both stages run as in `solve`, with the floating side interpolated by cubic B-splines. Newton steps continue to the
+    minimum, and the implicit function theorem yields its derivative. If only masks or only images determine the affine
+    map, it is a constant of the weights, and its stage ends with the optimiser's result.
 
     Args:
       pair: both images on their lattices.

@@ -12,10 +12,11 @@ import small_patient as patient
 from sirtjax import registration, studies
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration import ImplicitOptions, Weights, evaluate_slope, prepare_smooth_judge, smooth_rmsd_mm
+from sirtjax.registration._lattice import sample_smooth
 from sirtjax.registration._mask_figures import MaskEvaluator
 from sirtjax.registration._smooth_judge import smooth_judge
 from sirtjax.registration._tuning import _measured
-from sirtjax.registration._weight_slope import weight_slope_compiled
+from sirtjax.registration._weight_slope import _spline_coefficients, weight_slope_compiled
 from sirtjax.spatial import DisplacementField
 
 # The affine map follows the masks and knows no weight.
@@ -63,6 +64,16 @@ def test_the_smooth_error_is_close_to_that_of_the_masks():
         true = _measured(made, DisplacementField(u, made.ready.lattice, affine.astype(np.float64)))
         assert found[-1] == pytest.approx(true["rmsd_mm"], abs=0.35)
     assert max(found) > 2 * min(found)  # it is not close because all are alike
+
+
+def test_the_floating_side_is_interpolated_and_not_blurred():
+    pair = case().ready.pair
+    values = np.asarray(pair.floating)[..., None]
+    nodes = tuple(np.indices(pair.floating.shape).reshape(3, -1).astype(np.float32))
+    read = jax.jit(sample_smooth)
+    kept = read(np.asarray(_spline_coefficients(pair).floating)[..., None], nodes)
+    np.testing.assert_allclose(kept, values.reshape(-1, 1), atol=2e-5)
+    assert np.abs(read(values, nodes) - values.reshape(-1, 1)).max() > 0.05  # without the filter
 
 
 @pytest.mark.slow
