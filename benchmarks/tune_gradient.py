@@ -3,7 +3,7 @@
 Cases are pairs of phantoms from registration_cases.py (two low-dose CT, two poses) on a small lattice. Both searches
 start from the preset `cnn` with the liver masks as guidance. Liver and lesions evaluate. Both learn weights.image and
 weights.masks: the grid has 5 x 5 points, the descent up to 8 steps. A second descent learns the weight of the
-regularisation as well, and a third one starts from a corner of the grid. The weights found are then evaluated on other
+regularisation as well, and two others start with a high and a low weight of the images. The weights found are then evaluated on other
 cases, as are those of the preset.
 
     python benchmarks/tune_gradient.py --json benchmarks/results/tune_gradient.json
@@ -39,9 +39,9 @@ SMALL = (
     "deformable.levels=[{ control_points = [5, 5, 5], blur_mm = 3.0, mask_blur_mm = 6.0, step_mm = 1.0 }, "
     "{ control_points = [7, 7, 7], blur_mm = 3.0, mask_blur_mm = 5.0, step_mm = 0.5 }]",
 )  # fmt: skip
-SEARCHES = ("grid", "gradient", "gradient, three weights", "gradient, far start")
+SEARCHES = ("grid", "gradient", "gradient, three weights", "gradient, high start", "gradient, low start")
 THREE = "weights.image,weights.masks,weights.regularisation"
-FAR = ("weights.image=10", "weights.masks=0.3")
+HIGH, LOW = ("weights.image=10", "weights.masks=0.3"), ("weights.image=0.1", "weights.masks=0.3")
 COLUMNS = ("case", "reference", "floating", "ref_labels", "flo_labels")
 
 
@@ -139,7 +139,8 @@ def main() -> None:
             ("grid", search_weights, {}, ()),
             ("gradient", search_weights_by_gradient, descent, ()),
             ("gradient, three weights", search_weights_by_gradient, {**descent, "learn": THREE}, ()),
-            ("gradient, far start", search_weights_by_gradient, descent, FAR),
+            ("gradient, high start", search_weights_by_gradient, descent, HIGH),
+            ("gradient, low start", search_weights_by_gradient, descent, LOW),
         ):
             if name not in options.searches:
                 continue

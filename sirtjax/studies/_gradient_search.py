@@ -53,10 +53,10 @@ class GradientSearch(WeightSearch):
         failures = f", {best.failures} failed" if best.failures else ""
         affine = f"the affine map without deformation {best.affine_rrmsd_mm:.2f} mm"
         if self.start_is_best:
-            return (
-                f"no step of {len(self.steps) - 1} improves the start {settings}, which is kept: RRMSD "
-                f"{best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; {affine}"
-            )
+            kept = f"RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; {affine}"
+            if not self.steps:
+                return f"no slopes could be computed, so the start {settings} is kept: {kept}"
+            return f"no step of {len(self.steps) - 1} improves the start {settings}, which is kept: {kept}"
         return (
             f"best at {settings}: RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; at the start "
             f"{start.rrmsd_mm:.2f} mm; {affine}"

@@ -160,6 +160,7 @@ def test_what_is_not_at_its_minimum_is_not_used(run, cases, engine, tmp_path):
     engine.residual_mm = lambda case, table: 1.0
     done = run("tune", cases, "-o", tmp_path / "none", "--gradient")
     assert done.code == 0 and "no registration reaches its minimum" in done.err
+    assert "no slopes could be computed, so the start weights.image = 0.5, weights.masks = 3 is kept" in done.out
     assert len(table(tmp_path / "none" / "results.csv")) == 2 and not (tmp_path / "none" / "descent.png").exists()
 
 
