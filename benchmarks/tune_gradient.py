@@ -3,8 +3,8 @@
 Cases are pairs of phantoms from registration_cases.py (two low-dose CT, two poses) on a small lattice. Both searches
 start from the preset `cnn` with the liver masks as guidance. Liver and lesions evaluate. Both learn weights.image and
 weights.masks: the grid has 5 x 5 points, the descent up to 8 steps. A second descent learns the weight of the
-regularisation as well, and two others start with a high and a low weight of the images. The weights found are then evaluated on other
-cases, as are those of the preset.
+regularisation as well, and two others start with a high and a low weight of the images. The weights found are then
+evaluated on other cases, as are those of the preset.
 
     python benchmarks/tune_gradient.py --json benchmarks/results/tune_gradient.json
 
