@@ -134,8 +134,7 @@ def _inverse_filter(count: int) -> NDArray[np.float64]:
     weights, rows = np.zeros((count, count)), np.arange(count)
     for offset, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
         np.add.at(weights, (rows, np.clip(rows + offset, 0, count - 1)), weight)
-    found: NDArray[np.float64] = np.linalg.inv(weights)
-    return found
+    return np.asarray(np.linalg.inv(weights), np.float64)
 
 
 @partial(cached_jit, static_argnames=("config", "options"))
