@@ -218,8 +218,8 @@ def test_true_registrations_are_descended(run, cases, monkeypatch, tmp_path):
     done = run("tune", listed, "-o", out, *settings, *given)
     assert done.code == 0, done.err
     start = table(out / "descent.csv")[0]
-    # two equal images and masks: the map leaves them in place
-    assert start["trusted"] == "yes" and float(start["rrmsd_mm"]) < 1 and float(start["smooth_rrmsd_mm"]) < 1
+    # two equal images and masks: the map leaves them in place, within a fraction of a node
+    assert start["trusted"] == "yes" and float(start["rrmsd_mm"]) < 1.5 and float(start["smooth_rrmsd_mm"]) < 1.5
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".png"}
     again = run("tune", listed, "-o", out, *settings, *given, "--resume")
     assert again.code == 0 and again.out == done.out

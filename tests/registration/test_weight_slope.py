@@ -108,7 +108,7 @@ def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
     def at(**factors):
         values = {name: getattr(weights, name) * factor for name, factor in factors.items()}
         trial = evaluate_slope(case(), judge, weights.model_copy(update=values), config=config, options=EXACT)
-        assert trial.residual_mm < 0.01
+        assert trial.residual_mm < 0.02
         return trial
 
     found = at().slopes_mm
