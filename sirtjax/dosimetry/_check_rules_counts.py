@@ -23,9 +23,9 @@ COUNTS_RULES: tuple[CheckRule, ...] = (
     ),
     check_rule(
         "SJ204", "warning", "Territory partly without uptake",
-        "{value} of the normal tissue of {where} (more than {limit}) has less than a quarter of the uptake of the "
-        "rest: corrected doses and intervals assume that all of it is perfused; contour the perfused part as the "
-        "territory",
+        "{value} of the normal tissue of {where} (more than {limit}) has hardly any uptake, less than a quarter of "
+        "that of the rest: corrected doses and intervals assume that all of it is perfused; contour the perfused part "
+        "as the territory",
         limit=0.10, unit="1",
     ),
 )  # fmt: skip

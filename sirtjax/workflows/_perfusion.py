@@ -14,6 +14,9 @@ COLD = 0.25
 DEPTH_MM = 10.0
 # The image is smoothed within the liver, so that the noise of single voxels is not taken for missing uptake.
 SMOOTHING_FWHM_MM = 10.0
+# A territory whose tissue with uptake has less than this of that of another territory has none: it shows only what the
+# blur, scatter and noise put there.
+LEAST_LEVEL = 0.05
 # Less tissue than this has no result.
 LEAST_ML = 20.0
 _SIGMA_PER_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
@@ -29,7 +32,8 @@ def cold_fractions(
     """Computes the fraction of the normal tissue of each territory that has no uptake.
 
     Tissue has no uptake if the smoothed image is below a quarter of the median of the other tissue of the territory.
-    Lesions, and tissue within 10 mm of the surface of the liver, are left out.
+    A territory has none at all if this median is 0 or below 5 % of that of another territory. Lesions, and tissue
+    within 10 mm of the surface of the liver, are left out.
 
     Args:
       counts: (i, j, k) activity image.
@@ -46,12 +50,14 @@ def cold_fractions(
     deep = inside & (ndimage.distance_transform_edt(inside, sampling=spacing_mm) >= DEPTH_MM) & (lesions[box] <= 0.5)
     smooth = _smoothed_within(counts[box], inside, spacing_mm)
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    found = {}
-    for name, weight in territories.items():
-        values = smooth[deep & (weight[box] > 0.5)]
-        if values.size * voxel_ml >= LEAST_ML:
-            found[name] = float(np.mean(values < COLD * _perfused_level(values)))
-    return found
+    tissue = {name: smooth[deep & (weight[box] > 0.5)] for name, weight in territories.items()}
+    tissue = {name: values for name, values in tissue.items() if values.size * voxel_ml >= LEAST_ML}
+    levels = {name: _perfused_level(values) for name, values in tissue.items()}
+    least = LEAST_LEVEL * max(levels.values(), default=0.0)
+    return {
+        name: 1.0 if levels[name] <= least else float(np.mean(values < COLD * levels[name]))
+        for name, values in tissue.items()
+    }
 
 
 def _perfused_level(values: Float[np.ndarray, " n"]) -> float:

@@ -50,6 +50,7 @@ def test_a_misplaced_or_cold_lesion_is_no_missing_perfusion():
     assert cold(image(np.where(LESION, 0.0, 1.0) * LIVER))["liver"] < 0.02
     # A cold mass that is not contoured as a lesion is missing perfusion.
     mass = ball(CENTRE_MM, 35.0)
+    assert cold(image(1.0 * (LIVER & ~mass)), lesions=mass)["liver"] < 0.02
     missed = cold(image(1.0 * (LIVER & ~mass)))["liver"]
     assert 0.4 < missed / (mass.sum() / ball(CENTRE_MM, 65.0).sum()) < 1.0
 
@@ -70,6 +71,19 @@ def test_each_territory_has_its_own_level():
     active = np.where(RIGHT, 10.0 * (z_mm > CENTRE_MM[2]), 1.0) * LIVER
     found = cold(image(active), {"right": LIVER & RIGHT, "left": LIVER & ~RIGHT}, np.zeros_like(LESION))
     assert found["right"] == pytest.approx(0.46, abs=0.1) and found["left"] < 0.02
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_a_territory_without_any_uptake_is_no_perfused_one(noise):
+    # Scatter and a wide gap leave an even 2 %, which has no cold part of its own.
+    active = np.where(RIGHT, 10.0 * (x_mm < CENTRE_MM[0] - 20.0), 0.2) * LIVER
+    found = cold(image(active, noise), {"right": LIVER & RIGHT, "left": LIVER & ~RIGHT}, np.zeros_like(LESION))
+    assert found["left"] == 1.0 and found["right"] < 0.4
+    # Beside a perfused territory, its blur is the only uptake.
+    active = np.where(RIGHT, 10.0, 0.0) * LIVER
+    found = cold(image(active, noise), {"right": LIVER & RIGHT, "left": LIVER & ~RIGHT}, np.zeros_like(LESION))
+    assert found["left"] > 0.7 and found["right"] == 0.0
+    assert cold(np.zeros(LIVER.shape, np.float32)) == {"liver": 1.0}
 
 
 def test_small_territories_have_no_result():
