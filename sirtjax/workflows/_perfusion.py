@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from scipy import ndimage
 
+from sirtjax.workflows._partial_volume_regions import block_means
+
 # Uptake relative to the rest of the territory below which tissue counts as not perfused.
 COLD = 0.25
 # Tissue nearer to the surface of the liver is not looked at: a misplaced mask includes activity-free surroundings.
@@ -17,6 +19,8 @@ SMOOTHING_FWHM_MM = 10.0
 # A territory whose tissue with uptake has less than this of that of another territory has none: it shows only what the
 # blur, scatter and noise put there.
 LEAST_LEVEL = 0.05
+# Finer voxels are averaged up to this size, which the smoothing does not resolve.
+COARSEST_MM = 3.0
 # Less tissue than this has no result.
 LEAST_ML = 20.0
 _SIGMA_PER_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
@@ -46,11 +50,15 @@ def cold_fractions(
       The fractions by name. Territories with less than 20 mL of such tissue are absent.
     """
     box = _box_around(liver > 0.5, spacing_mm)
-    inside = liver[box] > 0.5
-    deep = inside & (ndimage.distance_transform_edt(inside, sampling=spacing_mm) >= DEPTH_MM) & (lesions[box] <= 0.5)
-    smooth = _smoothed_within(counts[box], inside, spacing_mm)
+    factors = np.array([max(1, int(COARSEST_MM / size_mm)) for size_mm in spacing_mm])
+    box = tuple(slice(b.start, b.stop - (b.stop - b.start) % f) for b, f in zip(box, factors.tolist(), strict=True))
+    spacing_mm = tuple((np.asarray(spacing_mm) * factors).tolist())
+    inside = block_means(liver[box], factors) > 0.5
+    deep = inside & (ndimage.distance_transform_edt(inside, sampling=spacing_mm) >= DEPTH_MM)
+    deep &= block_means(lesions[box], factors) <= 0.5
+    smooth = _smoothed_within(block_means(counts[box], factors), inside, spacing_mm)
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    tissue = {name: smooth[deep & (weight[box] > 0.5)] for name, weight in territories.items()}
+    tissue = {name: smooth[deep & (block_means(weight[box], factors) > 0.5)] for name, weight in territories.items()}
     tissue = {name: values for name, values in tissue.items() if values.size * voxel_ml >= LEAST_ML}
     levels = {name: _perfused_level(values) for name, values in tissue.items()}
     least = LEAST_LEVEL * max(levels.values(), default=0.0)
@@ -88,6 +96,7 @@ def _box_around(inside: Bool[np.ndarray, "i j k"], spacing_mm: tuple[float, floa
     box = []
     for axis, size_mm in enumerate(spacing_mm):
         place = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (int(place[0]), int(place[-1])) if place.size else (0, -1)
         margin = int(np.ceil(DEPTH_MM / size_mm)) + 1
-        box.append(slice(max(int(place[0]) - margin, 0), int(place[-1]) + 1 + margin) if place.size else slice(0, 0))
+        box.append(slice(max(first - margin, 0), min(last + 1 + margin, inside.shape[axis])))
     return tuple(box)

@@ -25,7 +25,7 @@ CONFIG = patient.preset(
     affine={"match": "masks", "sample_stride": 2, "samples": 512, "steps": 20},
     deformable={"sample_stride": 3, "samples": 512, "steps": 40, "levels": [small.ONE_LEVEL]},
 )
-EXACT = ImplicitOptions(newton_steps=10, cg_steps=80, damping=0.0, sublattices=2)
+EXACT = ImplicitOptions(newton_steps=8, cg_steps=80, damping=0.0, sublattices=2)
 
 
 @cache
@@ -108,7 +108,7 @@ def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
     def at(**factors):
         values = {name: getattr(weights, name) * factor for name, factor in factors.items()}
         trial = evaluate_slope(case(), judge, weights.model_copy(update=values), config=config, options=EXACT)
-        assert trial.residual_mm < 0.01
+        assert trial.residual_mm < 0.02
         return trial
 
     found = at().slopes_mm

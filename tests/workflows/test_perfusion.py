@@ -66,6 +66,20 @@ def test_the_part_without_activity_is_measured(fraction, noise):
     assert cold(image(active, noise))["liver"] == pytest.approx(truth, abs=0.1)
 
 
+def test_fine_voxels_have_the_same_result():
+    counts = image(np.where(LESION, 6.0, 1.0) * LIVER * (z_mm > CENTRE_MM[2]), 0.2)
+    coarse = cold(counts)["liver"]
+
+    def fine(values):
+        for axis in range(3):
+            values = np.repeat(values, 3, axis=axis)
+        return np.asarray(values[1:], np.float32)  # an odd number of rows
+
+    weights = {"liver": fine(LIVER)}
+    found = cold_fractions(fine(counts), fine(LIVER), weights, fine(LESION), tuple(s / 3 for s in SPACING_MM))
+    assert found["liver"] == pytest.approx(coarse, abs=0.02) and 0.3 < coarse < 0.6
+
+
 def test_each_territory_has_its_own_level():
     # The left lobe got a tenth of the concentration of the right one, evenly; the right one is half perfused.
     active = np.where(RIGHT, 10.0 * (z_mm > CENTRE_MM[2]), 1.0) * LIVER
