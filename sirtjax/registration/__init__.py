@@ -9,6 +9,11 @@ from sirtjax.registration._config import apply_overrides as apply_overrides
 from sirtjax.registration._config import config_from_dict as config_from_dict
 from sirtjax.registration._config import list_presets as list_presets
 from sirtjax.registration._config import load_preset as load_preset
+from sirtjax.registration._error_gradient import ErrorGradient as ErrorGradient
+from sirtjax.registration._error_gradient import GradientTrial as GradientTrial
+from sirtjax.registration._error_gradient import error_gradient as error_gradient
+from sirtjax.registration._error_gradient import evaluate_error_gradient as evaluate_error_gradient
+from sirtjax.registration._error_gradient import prepare_smooth_judge as prepare_smooth_judge
 from sirtjax.registration._image_files import ChosenConfig as ChosenConfig
 from sirtjax.registration._image_files import RegistrationInput as RegistrationInput
 from sirtjax.registration._image_files import check_initial_overlap as check_initial_overlap
@@ -55,15 +60,12 @@ from sirtjax.registration._tuning import Trial as Trial
 from sirtjax.registration._tuning import TuningCase as TuningCase
 from sirtjax.registration._tuning import evaluate_weights as evaluate_weights
 from sirtjax.registration._tuning import prepare_tuning_case as prepare_tuning_case
-from sirtjax.registration._weight_slope import SlopeTrial as SlopeTrial
-from sirtjax.registration._weight_slope import WeightSlope as WeightSlope
-from sirtjax.registration._weight_slope import evaluate_slope as evaluate_slope
-from sirtjax.registration._weight_slope import prepare_smooth_judge as prepare_smooth_judge
-from sirtjax.registration._weight_slope import weight_slope as weight_slope
 
 __all__ = [
     "ChosenConfig",
     "DistanceGrid",
+    "ErrorGradient",
+    "GradientTrial",
     "ImageFiles",
     "ImagePair",
     "ImageWithMasks",
@@ -76,22 +78,21 @@ __all__ = [
     "RegistrationInput",
     "RegistrationPosterior",
     "RegistrationResult",
-    "SlopeTrial",
     "SmoothJudge",
     "Solution",
     "Stage",
     "Status",
     "Trial",
     "TuningCase",
-    "WeightSlope",
     "Weights",
     "apply_overrides",
     "check_initial_overlap",
     "choose_config",
     "config_from_dict",
     "default_preset",
+    "error_gradient",
     "estimate_initial_transform",
-    "evaluate_slope",
+    "evaluate_error_gradient",
     "evaluate_weights",
     "guidance_masks",
     "implicit_affine",
@@ -120,6 +121,5 @@ __all__ = [
     "solve_implicit",
     "stack_pairs",
     "sweep_weights",
-    "weight_slope",
     "weights_from_config",
 ]

@@ -24,7 +24,7 @@ from sirtjax.volume import LabelMap
 SURFACE_POINTS, LANDMARK_POINTS, DISTANCE_NODES = 2048, 64, 48
 # Distances are known up to this far from a liver.
 DISTANCE_MARGIN_MM = 25.0
-# Steps of the inverse; each reduces its error by the largest slope of the displacement.
+# Steps of the inverse; each reduces its error by the largest gradient of the displacement.
 INVERSE_STEPS = 15
 SMALLEST_MM2 = 1e-12
 

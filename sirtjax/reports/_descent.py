@@ -23,7 +23,7 @@ class DescentCurves:
       smooth_rrmsd_mm: differentiable error of each step, which the descent minimises.
       rrmsd_mm: error of the registrations with the same weights, NaN if nothing could be measured.
       affine_rrmsd_mm: error of only the affine map.
-      trusted: whether the slopes of each step can be used.
+      trusted: whether the gradients of each step can be used.
       weights: name -> values of each learned weight.
       best: index of the best step, or None.
       title: the weights, and the cases.
@@ -57,7 +57,9 @@ def descent_figure(curves: DescentCurves) -> Figure:
         top.axhline(curves.affine_rrmsd_mm, color=AFFINE, linestyle="dashed", linewidth=1.3, label=label)
     unused = ~curves.trusted
     if unused.any():
-        top.plot(steps[unused], curves.smooth_rrmsd_mm[unused], "x", color=BEST, markersize=10, label="slopes not used")
+        top.plot(
+            steps[unused], curves.smooth_rrmsd_mm[unused], "x", color=BEST, markersize=10, label="gradients not used"
+        )
     if curves.best is not None:
         height = curves.rrmsd_mm[curves.best]
         top.plot(curves.best, height, "*", markersize=15, color=BEST, label=f"best: {height:.2f} mm", zorder=4)

@@ -23,16 +23,16 @@ def write_descent(path: Path, steps: Sequence[DescentStep], surface: Surface) ->
         table = io.CsvWriter(file)
         table.writerow(
             [
-                "step", *learned, "smooth_rrmsd_mm", *(f"slope {key}" for key in learned), "residual_mm", "trusted",
+                "step", *learned, "smooth_rrmsd_mm", *(f"gradient {key}" for key in learned), "residual_mm", "trusted",
                 "rrmsd_mm", "affine_rrmsd_mm", "cases", "failures",
             ]
         )  # fmt: skip
         for number, (step, point) in enumerate(zip(steps, surface.points, strict=False)):
-            slopes = [_cell(one) for one in step.slopes_mm]
+            gradients = [_cell(one) for one in step.gradient_mm]
             measured = [_cell(point.rrmsd_mm), _cell(point.affine_rrmsd_mm), point.cases, point.failures]
             table.writerow(
                 [
-                    number, *step.settings.values(), _cell(step.smooth_rrmsd_mm), *slopes, _cell(step.residual_mm),
+                    number, *step.settings.values(), _cell(step.smooth_rrmsd_mm), *gradients, _cell(step.residual_mm),
                     "yes" if step.trusted else "no", *measured,
                 ]
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The steps of a descent: the error of all cases with each set of weights, and where its slopes lead."""
+"""The steps of a descent: the error of all cases with each set of weights, and where its gradients lead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from sirtjax.errors import ConfigError, SirtjaxError
-from sirtjax.studies._slope_record import Slope, SlopeRecord
+from sirtjax.studies._gradient_record import CaseGradient, GradientRecord
 from sirtjax.studies._tune_cases import TuneCase, fingerprint, read_case
 from sirtjax.studies._tune_descent import Visited, propose
 from sirtjax.studies._tune_grid import DEFAULT_FREE, DEFAULT_GUIDED, WEIGHTS
@@ -32,14 +32,14 @@ class DescentStep:
     Attributes:
       settings: learned keys and their values, as text.
       smooth_rrmsd_mm: root of the mean squared differentiable RMSD over the cases that take part.
-      slopes_mm: derivative of this error with respect to the logarithm of each learned weight.
+      gradient_mm: derivative of this error with respect to the logarithm of each learned weight.
       residual_mm: the largest residual of a case that takes part.
       trusted: whether every case that takes part is at its minimum; otherwise the path does not use this step.
     """
 
     settings: Mapping[str, str]
     smooth_rrmsd_mm: float
-    slopes_mm: tuple[float, ...]
+    gradient_mm: tuple[float, ...]
     residual_mm: float
     trusted: bool
 
@@ -49,7 +49,7 @@ class DescentStep:
         return Visited(
             logs=np.log([float(text) for text in self.settings.values()]),
             value=value if self.trusted else math.inf,
-            slope=2 * self.smooth_rrmsd_mm * np.array(self.slopes_mm, np.float64),
+            gradient=2 * self.smooth_rrmsd_mm * np.array(self.gradient_mm, np.float64),
         )
 
 
@@ -88,7 +88,7 @@ class Descent:
     Attributes:
       config: preset at which it starts.
       record: the search's record, which knows the keys of rows.
-      slopes: the slopes so far.
+      gradients: the gradients so far.
       options: accuracy of the minima.
       seed: seed of the voxel sampling.
       on_step: called with the name of each step.
@@ -97,7 +97,7 @@ class Descent:
 
     config: RegistrationConfig
     record: Record
-    slopes: SlopeRecord
+    gradients: GradientRecord
     options: ImplicitOptions
     seed: int
     on_step: Callable[[str], None]
@@ -123,18 +123,18 @@ class Descent:
         names = list(cases)
         path: list[DescentStep] = []
         for number in range(steps + 1):
-            found: dict[str, Slope] = {}
+            found: dict[str, CaseGradient] = {}
             for place, name in enumerate(names, start=1):
                 self.on_step(f"step {number} of {steps}, {name} ({place} of {len(names)})")
                 try:
-                    found[name] = self._slope(cases[name], settings)
+                    found[name] = self._gradient(cases[name], settings)
                 except (SirtjaxError, OSError) as error:
                     if path:
                         raise  # without a case that took part, the error of earlier steps would be another one
                     failed[name] = " ".join(str(error).split())
                     self.on_note(f"{name}: {failed[name]}")
             if not path:
-                names = [name for name, slope in found.items() if slope.trusted]
+                names = [name for name, gradient in found.items() if gradient.trusted]
                 self._tell_start(found, names)
                 if not names:
                     break
@@ -147,33 +147,33 @@ class Descent:
                 break
         return path, failed
 
-    def _slope(self, case: _OpenCase, settings: Mapping[str, str]) -> Slope:
+    def _gradient(self, case: _OpenCase, settings: Mapping[str, str]) -> CaseGradient:
         from sirtjax import registration
 
         key = self.record.key(case.mark, settings)
-        if key not in self.slopes.rows:
+        if key not in self.gradients.rows:
             tuning_case, judge = case.prepared(self.config, self.on_note)
             config = registration.apply_overrides(self.config, [f"{name}={text}" for name, text in settings.items()])
-            trial = registration.evaluate_slope(
+            trial = registration.evaluate_error_gradient(
                 tuning_case, judge, config.weights, config=self.config, seed=self.seed, options=self.options
             )
-            self.slopes.add(key, case.case.case, settings, trial)
-        return self.slopes.rows[key]
+            self.gradients.add(key, case.case.case, settings, trial)
+        return self.gradients.rows[key]
 
-    def _tell_start(self, found: Mapping[str, Slope], names: Sequence[str]) -> None:
-        for name, slope in found.items():
+    def _tell_start(self, found: Mapping[str, CaseGradient], names: Sequence[str]) -> None:
+        for name, gradient in found.items():
             if name not in names:
                 self.on_note(
-                    f"{name}: does not take part in the descent, its registration is {slope.residual_mm:.2g} mm from "
-                    "its minimum"
+                    f"{name}: does not take part in the descent, its registration is {gradient.residual_mm:.2g} mm "
+                    "from its minimum"
                 )
-        for number, key in enumerate(self.slopes.learned):
-            if names and all(found[name].slopes_mm[number] == 0 for name in names):
+        for number, key in enumerate(self.gradients.learned):
+            if names and all(found[name].gradient_mm[number] == 0 for name in names):
                 self.on_note(f"{key}: has no influence on the error of these cases and is kept")
 
 
 class _OpenCase:
-    """A case that is read when its first slope is computed, and kept for all steps."""
+    """A case that is read when its first gradient is computed, and kept for all steps."""
 
     def __init__(self, case: TuneCase) -> None:
         self.case = case
@@ -195,18 +195,18 @@ class _OpenCase:
         return self._ready
 
 
-def _step(settings: Mapping[str, str], slopes: Sequence[Slope]) -> DescentStep:
-    rmsd = np.array([one.rmsd_mm for one in slopes])
-    each = np.array([one.slopes_mm for one in slopes])
+def _step(settings: Mapping[str, str], gradients: Sequence[CaseGradient]) -> DescentStep:
+    rmsd = np.array([one.rmsd_mm for one in gradients])
+    each = np.array([one.gradient_mm for one in gradients])
     whole = float(np.sqrt(np.mean(rmsd**2)))
     # d sqrt(mean r^2) = mean(r dr) / sqrt(mean r^2)
     along = np.mean(rmsd[:, None] * each, axis=0) / whole
     return DescentStep(
         settings=dict(settings),
         smooth_rrmsd_mm=whole,
-        slopes_mm=tuple(float(one) for one in along),
-        residual_mm=float(np.max([one.residual_mm for one in slopes])),
-        trusted=all(one.trusted for one in slopes),
+        gradient_mm=tuple(float(one) for one in along),
+        residual_mm=float(np.max([one.residual_mm for one in gradients])),
+        trusted=all(one.trusted for one in gradients),
     )
 
 

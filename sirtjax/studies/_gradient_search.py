@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import json_value
 from sirtjax.studies._descent_steps import Descent, DescentStep, learned_weights
-from sirtjax.studies._slope_record import SlopeRecord
+from sirtjax.studies._gradient_record import GradientRecord
 from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, GridPoint
 from sirtjax.studies._tune_record import Record, state_of
@@ -30,7 +30,7 @@ class GradientSearch(WeightSearch):
     """Result of a descent; the points of the grid are its steps, the first one is the start.
 
     Attributes:
-      steps: differentiable error and slopes of each step.
+      steps: differentiable error and gradients of each step.
       start_is_best: whether no step improves the start.
     """
 
@@ -55,7 +55,7 @@ class GradientSearch(WeightSearch):
         if self.start_is_best:
             kept = f"RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; {affine}"
             if not self.steps:
-                return f"no slopes could be computed, so the start {settings} is kept: {kept}"
+                return f"no gradients could be computed, so the start {settings} is kept: {kept}"
             return f"no step of {len(self.steps) - 1} improves the start {settings}, which is kept: {kept}"
         return (
             f"best at {settings}: RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; at the start "
@@ -68,7 +68,7 @@ class GradientSearch(WeightSearch):
             {
                 "settings": dict(one.settings),
                 "smooth_rrmsd_mm": json_value(one.smooth_rrmsd_mm),
-                "slopes_mm": {key: json_value(x) for key, x in zip(one.settings, one.slopes_mm, strict=True)},
+                "gradient_mm": {key: json_value(x) for key, x in zip(one.settings, one.gradient_mm, strict=True)},
                 "residual_mm": json_value(one.residual_mm),
                 "trusted": one.trusted,
             }
@@ -99,7 +99,7 @@ def search_weights_by_gradient(
     included, are then registered and evaluated as `search_weights` does, which selects the best one. The start is kept
     if no step improves it.
 
-    Each result is written to OUTPUT/slopes.csv or OUTPUT/results.csv before the next is computed. Also writes
+    Each result is written to OUTPUT/gradients.csv or OUTPUT/results.csv before the next is computed. Also writes
     descent.csv, descent.png and best.toml.
 
     Args:
@@ -133,20 +133,20 @@ def search_weights_by_gradient(
     listed = read_list(cases)
     base = base_config(preset, config, settings)
     start = learned_weights(base, learn)
-    # More accuracy changes the slopes by some percent, and costs in proportion.
+    # More accuracy changes the gradients by some percent, and costs in proportion.
     options = ImplicitOptions(newton_steps=4, cg_steps=40, sublattices=4)
     state = state_of(base, list(start), seed=seed, batch=batch_size)
     record = Record(output, list(start), {**state, "method": "gradient", "accuracy": asdict(options)})
     record.open(resume=resume, force=force)
-    slopes = SlopeRecord(output, list(start))
-    slopes.open()
+    gradients = GradientRecord(output, list(start))
+    gradients.open()
     on_note(f"up to {steps} steps of {', '.join(start)} for {len(listed)} cases")
     descent = Descent(
-        config=base, record=record, slopes=slopes, options=options, seed=seed, on_step=on_step, on_note=on_note
+        config=base, record=record, gradients=gradients, options=options, seed=seed, on_step=on_step, on_note=on_note
     )
     path, failed = descent.run(listed, start, steps=steps)
     if not path:
-        on_note("no registration reaches its minimum, so there are no slopes; only the start is evaluated")
+        on_note("no registration reaches its minimum, so there are no gradients; only the start is evaluated")
     points = [one.settings for one in path] or [start]
     grid = _grid(base, points)
     trials = CaseTrials(record=record, grid=grid, size=batch_size, seed=seed, on_step=on_step, on_note=on_note)

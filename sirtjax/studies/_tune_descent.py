@@ -27,12 +27,12 @@ class Visited:
     Attributes:
       logs: (n,) logarithms of the weights.
       value: the minimised number; infinite if it cannot be trusted.
-      slope: (n,) derivative of the value with respect to the logarithms.
+      gradient: (n,) derivative of the value with respect to the logarithms.
     """
 
     logs: Float64[np.ndarray, " n"]
     value: float
-    slope: Float64[np.ndarray, " n"]
+    gradient: Float64[np.ndarray, " n"]
 
 
 def accepted(visited: Sequence[Visited]) -> int:
@@ -46,7 +46,7 @@ def propose(
     """Returns the next point of a descent, or None at its end.
 
     A pure function of the points so far, so that a path that was interrupted continues in the same way. Curvature
-    comes from the differences of slopes (BFGS with Powell's damping). A point that is not lower is not accepted, and
+    comes from the differences of gradients (BFGS with Powell's damping). A point that is not lower is not accepted, and
     the next step from the best point is shorter.
 
     Args:
@@ -55,19 +55,19 @@ def propose(
       high: (n,) upper bounds.
     """
     at, radius = visited[0], FIRST_STEP
-    size = float(np.linalg.norm(at.slope))
+    size = float(np.linalg.norm(at.gradient))
     if not (math.isfinite(at.value) and math.isfinite(size)) or size == 0:
         return None
-    curvature = np.eye(len(at.slope)) * (size / radius)
+    curvature = np.eye(len(at.gradient)) * (size / radius)
     known = False
     for new in visited[1:]:
         step = new.logs - at.logs
         length = float(np.linalg.norm(step))
-        if not (math.isfinite(new.value) and np.isfinite(new.slope).all()):
+        if not (math.isfinite(new.value) and np.isfinite(new.gradient).all()):
             radius = length / SHRINK
             continue
-        change = new.slope - at.slope
-        expected = -float(at.slope @ step + 0.5 * step @ curvature @ step)
+        change = new.gradient - at.gradient
+        expected = -float(at.gradient @ step + 0.5 * step @ curvature @ step)
         gain = at.value - new.value
         if not known and step @ change > 0:
             # The first step shows the size of the curvature.
@@ -80,11 +80,11 @@ def propose(
             radius = min(GROW * radius, LARGEST_STEP)
         if gain > 0:
             at = new
-    free = ~(((at.logs <= low) & (at.slope > 0)) | ((at.logs >= high) & (at.slope < 0)))
+    free = ~(((at.logs <= low) & (at.gradient > 0)) | ((at.logs >= high) & (at.gradient < 0)))
     if radius < SMALLEST_STEP or not free.any():
         return None
     step = np.zeros_like(at.logs)
-    step[free] = -np.linalg.solve(curvature[np.ix_(free, free)], at.slope[free])
+    step[free] = -np.linalg.solve(curvature[np.ix_(free, free)], at.gradient[free])
     length = float(np.linalg.norm(step))
     if length > radius:
         step *= radius / length

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 RESULTS, STATE = "results.csv", "tune.json"
 OUTPUTS = (
-    RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml", "slopes.csv", "descent.csv", "descent.png"
+    RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml", "gradients.csv", "descent.csv",
+    "descent.png",
 )  # fmt: skip
 FIGURES = (
     "rmsd_mm", "msd_mm", "mcd_mm", "dsc", "tre_mm", "folding_fraction", "deformed_rmsd_mm", "affine_rmsd_mm",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sirtjax import io, registration
-from sirtjax.registration import SlopeTrial, Status, Trial
+from sirtjax.registration import GradientTrial, Status, Trial
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 GRID = Geometry.from_axes((12, 12, 10), spacing_mm=(12.0, 12.0, 12.0))
@@ -39,7 +39,7 @@ class Engine:
     """Case 1 has the error below, case 2 twice as much; `residual_mm` and `worse` change what is returned."""
 
     def __init__(self):
-        self.slopes, self.solved, self.stop_after = [], [], None
+        self.gradients, self.solved, self.stop_after = [], [], None
         self.residual_mm = lambda case, table: 0.01
         self.judged = lambda rmsd_mm: rmsd_mm
 
@@ -47,16 +47,16 @@ class Engine:
     def square(table):
         return 1 + sum(0.2 * math.log(getattr(table, name) / low) ** 2 for name, low in LOWEST.items())
 
-    def evaluate_slope(self, case, judge, table, *, config, seed, options):
-        if self.stop_after is not None and len(self.slopes) >= self.stop_after:
+    def evaluate_error_gradient(self, case, judge, table, *, config, seed, options):
+        if self.stop_after is not None and len(self.gradients) >= self.stop_after:
             raise KeyboardInterrupt
         assert judge == ("judge", case)
-        self.slopes.append((case, table.image, table.masks))
+        self.gradients.append((case, table.image, table.masks))
         rmsd = case * math.sqrt(self.square(table))
-        slopes = dict.fromkeys(("image", "masks", "landmarks", "regularisation", "folding", "volume"), 0.0)
+        gradients = dict.fromkeys(("image", "masks", "landmarks", "regularisation", "folding", "volume"), 0.0)
         for name, low in LOWEST.items():
-            slopes[name] = case * case * 0.2 * math.log(getattr(table, name) / low) / rmsd
-        return SlopeTrial(rmsd_mm=rmsd, slopes_mm=slopes, residual_mm=self.residual_mm(case, table))
+            gradients[name] = case * case * 0.2 * math.log(getattr(table, name) / low) / rmsd
+        return GradientTrial(rmsd_mm=rmsd, gradient_mm=gradients, residual_mm=self.residual_mm(case, table))
 
     def evaluate_weights(self, case, tables, *, config, swept, seed, batch_size):
         trials = []
@@ -76,7 +76,7 @@ def engine(monkeypatch):
     made = Engine()
     monkeypatch.setattr(registration, "prepare_tuning_case", lambda ref, flo, **given: float(np.max(ref.array)) - 60)
     monkeypatch.setattr(registration, "prepare_smooth_judge", lambda case: ("judge", case))
-    monkeypatch.setattr(registration, "evaluate_slope", made.evaluate_slope)
+    monkeypatch.setattr(registration, "evaluate_error_gradient", made.evaluate_error_gradient)
     monkeypatch.setattr(registration, "evaluate_weights", made.evaluate_weights)
     monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
     return made
@@ -91,7 +91,7 @@ def test_it_descends_to_the_best_weights_and_writes_them(run, cases, engine, tmp
     out = tmp_path / "out"
     done = run("tune", cases, "-o", out, "--gradient", "--steps", 7)
     assert done.code == 0, done.err
-    names = {"results.csv", "slopes.csv", "tune.json", "descent.csv", "descent.png", "best.toml"}
+    names = {"results.csv", "gradients.csv", "tune.json", "descent.csv", "descent.png", "best.toml"}
     assert {path.name for path in out.iterdir()} == names
     steps = table(out / "descent.csv")
     preset = registration.load_preset("cnn").weights
@@ -101,8 +101,8 @@ def test_it_descends_to_the_best_weights_and_writes_them(run, cases, engine, tmp
     at_start = math.sqrt(Engine.square(preset)) * factor
     assert float(steps[0]["smooth_rrmsd_mm"]) == pytest.approx(at_start, rel=1e-5)
     assert float(steps[0]["rrmsd_mm"]) == pytest.approx(at_start, rel=1e-5)
-    slope = 0.2 * math.log(preset.image / LOWEST["image"]) / math.sqrt(Engine.square(preset)) * factor
-    assert float(steps[0]["slope weights.image"]) == pytest.approx(slope, rel=1e-5)
+    gradient = 0.2 * math.log(preset.image / LOWEST["image"]) / math.sqrt(Engine.square(preset)) * factor
+    assert float(steps[0]["gradient weights.image"]) == pytest.approx(gradient, rel=1e-5)
     best = registration.config_from_dict(tomllib.loads((out / "best.toml").read_text()), name="best")
     assert best.weights.image == pytest.approx(LOWEST["image"], rel=0.1)
     assert best.weights.masks == pytest.approx(LOWEST["masks"], rel=0.1)
@@ -116,26 +116,26 @@ def test_a_stopped_descent_ends_with_the_same_numbers(run, cases, engine, tmp_pa
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     given = ("--gradient", "--steps", 2)
     assert run("tune", cases, "-o", whole, *given).code == 0
-    every, engine.slopes, engine.stop_after = engine.slopes, [], 5
+    every, engine.gradients, engine.stop_after = engine.gradients, [], 5
     assert run("tune", cases, "-o", cut, *given).code == 130
-    assert len(table(cut / "slopes.csv")) == 5 and not (cut / "best.toml").exists()
-    with (cut / "slopes.csv").open("a") as file:
+    assert len(table(cut / "gradients.csv")) == 5 and not (cut / "best.toml").exists()
+    with (cut / "gradients.csv").open("a") as file:
         file.write("0123456789abcdef,b,3,")  # the kill came in the middle of a line
     engine.stop_after = None
     done = run("tune", cases, "-o", cut, *given, "--resume")
-    assert done.code == 0 and engine.slopes == every, done.err
-    for name in ("slopes.csv", "results.csv", "descent.csv", "best.toml", "tune.json"):
+    assert done.code == 0 and engine.gradients == every, done.err
+    for name in ("gradients.csv", "results.csv", "descent.csv", "best.toml", "tune.json"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
     # more steps continue the same path
-    engine.slopes = []
+    engine.gradients = []
     assert run("tune", cases, "-o", cut, "--gradient", "--steps", 3, "--resume").code == 0
-    assert len(engine.slopes) == 2 and table(cut / "descent.csv")[:3] == table(whole / "descent.csv")
+    assert len(engine.gradients) == 2 and table(cut / "descent.csv")[:3] == table(whole / "descent.csv")
     done = run("tune", cases, "-o", cut, "--grid", "weights.image=1", "--resume")
     assert done.code == 2 and "created with" in done.err
 
 
 def test_a_start_that_no_step_improves_is_kept(run, cases, engine, tmp_path):
-    engine.judged = lambda rmsd_mm: 5.0 - rmsd_mm / 2  # the judge disagrees with the slopes
+    engine.judged = lambda rmsd_mm: 5.0 - rmsd_mm / 2  # the judge disagrees with the gradients
     done = run("tune", cases, "-o", tmp_path / "out", "--gradient", "--steps", 3, "--json")
     told = json.loads(done.out)
     assert done.code == 0 and told["start_is_best"] and len(told["steps"]) == 4
@@ -147,7 +147,7 @@ def test_what_is_not_at_its_minimum_is_not_used(run, cases, engine, tmp_path):
     engine.residual_mm = lambda case, table: 0.5 if case == 2 else 0.01
     done = run("tune", cases, "-o", tmp_path / "one", "--gradient", "--steps", 2)
     assert done.code == 0 and "b: does not take part in the descent, its registration is 0.5 mm from" in done.err
-    assert [row["case"] for row in table(tmp_path / "one" / "slopes.csv")] == ["a", "b", "a", "a"]
+    assert [row["case"] for row in table(tmp_path / "one" / "gradients.csv")] == ["a", "b", "a", "a"]
     # the judge still sees both cases
     assert {row["case"] for row in table(tmp_path / "one" / "results.csv")} == {"a", "b"}
     # a later step without a minimum is a step too far, and the next one is shorter
@@ -160,7 +160,7 @@ def test_what_is_not_at_its_minimum_is_not_used(run, cases, engine, tmp_path):
     engine.residual_mm = lambda case, table: 1.0
     done = run("tune", cases, "-o", tmp_path / "none", "--gradient")
     assert done.code == 0 and "no registration reaches its minimum" in done.err
-    assert "no slopes could be computed, so the start weights.image = 0.5, weights.masks = 3 is kept" in done.out
+    assert "no gradients could be computed, so the start weights.image = 0.5, weights.masks = 3 is kept" in done.out
     assert len(table(tmp_path / "none" / "results.csv")) == 2 and not (tmp_path / "none" / "descent.png").exists()
 
 
@@ -195,7 +195,7 @@ def test_a_case_that_cannot_be_read_does_not_stop_the_others(run, cases, engine,
 def test_options_that_cannot_be_are_refused_in_one_line(run, cases, engine, tmp_path, given, complaint):
     done = run("tune", cases, "-o", tmp_path / "out", *given)
     assert done.code == 2 and complaint in done.err and len(done.err.strip().splitlines()) == 1
-    assert not (tmp_path / "out").exists() and engine.slopes == []
+    assert not (tmp_path / "out").exists() and engine.gradients == []
 
 
 TINY = (

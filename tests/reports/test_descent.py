@@ -22,11 +22,11 @@ def test_the_picture_marks_the_best_step_and_the_unused_one():
     top, bottom = figure.axes
     labels = [text.get_text() for text in top.get_legend().get_texts()]
     assert labels == [
-        "differentiable RRMSD", "RRMSD", "only the affine map: 4.00 mm", "slopes not used", "best: 2.10 mm"
+        "differentiable RRMSD", "RRMSD", "only the affine map: 4.00 mm", "gradients not used", "best: 2.10 mm"
     ]  # fmt: skip
     marks = {line.get_label(): line for line in top.lines}
     assert marks["best: 2.10 mm"].get_xydata() == pytest.approx(np.array([[1, 2.1]]))
-    assert marks["slopes not used"].get_xydata() == pytest.approx(np.array([[2, 2.5]]))
+    assert marks["gradients not used"].get_xydata() == pytest.approx(np.array([[2, 2.5]]))
     assert bottom.get_yscale() == "log" and bottom.lines[0].get_label() == "weights.image"
 
 

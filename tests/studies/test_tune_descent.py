@@ -12,7 +12,9 @@ CURVATURE, LOWEST = np.array([[2.0, 0.9], [0.9, 0.6]]), np.array([1.5, -2.0])
 
 def visit(logs, *, curvature=CURVATURE):
     away = np.asarray(logs, np.float64) - LOWEST
-    return Visited(logs=np.asarray(logs, np.float64), value=1 + 0.5 * away @ curvature @ away, slope=curvature @ away)
+    return Visited(
+        logs=np.asarray(logs, np.float64), value=1 + 0.5 * away @ curvature @ away, gradient=curvature @ away
+    )
 
 
 def path(start, count, **bounds):
@@ -42,10 +44,10 @@ def test_a_point_that_cannot_be_trusted_or_is_higher_leads_to_a_shorter_step():
     start = visit([0.0, 0.0])
     first = propose([start], **WIDE)
     for value in (math.inf, start.value + 1):
-        bad = Visited(logs=first, value=value, slope=start.slope)
+        bad = Visited(logs=first, value=value, gradient=start.gradient)
         second = propose([start, bad], **WIDE)
         # again from the start, in a direction that goes down
-        assert np.linalg.norm(second) < 0.5 * np.linalg.norm(first) and second @ start.slope < 0
+        assert np.linalg.norm(second) < 0.5 * np.linalg.norm(first) and second @ start.gradient < 0
 
 
 def test_bounds_are_kept_and_the_rest_goes_on():
@@ -57,12 +59,12 @@ def test_bounds_are_kept_and_the_rest_goes_on():
     np.testing.assert_allclose(best.logs, [0.5, expected], atol=0.1)
 
 
-def test_it_ends_without_a_slope_or_a_number():
-    flat = Visited(logs=np.zeros(2), value=1.0, slope=np.zeros(2))
+def test_it_ends_without_a_gradient_or_a_number():
+    flat = Visited(logs=np.zeros(2), value=1.0, gradient=np.zeros(2))
     assert propose([flat], **WIDE) is None
-    assert propose([Visited(logs=np.zeros(2), value=math.inf, slope=np.ones(2))], **WIDE) is None
-    assert propose([Visited(logs=np.zeros(2), value=1.0, slope=np.array([math.nan, 1.0]))], **WIDE) is None
-    cornered = Visited(logs=np.full(2, 5.0), value=1.0, slope=-np.ones(2))
+    assert propose([Visited(logs=np.zeros(2), value=math.inf, gradient=np.ones(2))], **WIDE) is None
+    assert propose([Visited(logs=np.zeros(2), value=1.0, gradient=np.array([math.nan, 1.0]))], **WIDE) is None
+    cornered = Visited(logs=np.full(2, 5.0), value=1.0, gradient=-np.ones(2))
     assert propose([cornered], **WIDE) is None
     near = visit(LOWEST + 0.1 * SMALLEST_STEP)
     assert propose([visit(LOWEST + 1), near], **WIDE) is None

@@ -27,38 +27,38 @@ from sirtjax.typing import Array
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class WeightSlope:
-    """The differentiable RMSD of a registration at its minimum, and its slope along each weight.
+class ErrorGradient:
+    """The differentiable RMSD of a registration at its minimum, and its derivatives.
 
     Attributes:
       rmsd_mm: RMSD of the evaluation masks, by `smooth_rmsd_mm`.
-      slopes_mm: derivative with respect to the logarithm of each weight; 0 for a weight of 0 or without influence.
+      gradient_mm: derivative with respect to the logarithm of each weight; 0 for a weight of 0 or without influence.
       affine_residual_mm: residual distance of the affine map from its minimum; 0 if no weight changes the map.
       displacement_residual_mm: residual distance of the deformation from its minimum.
     """
 
     rmsd_mm: Float[Array, ""]
-    slopes_mm: Weights
+    gradient_mm: Weights
     affine_residual_mm: Float[Array, ""]
     displacement_residual_mm: Float[Array, ""]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlopeTrial:
+class GradientTrial:
     """A pair registered to the minimum with one set of weights.
 
     Attributes:
       rmsd_mm: differentiable RMSD.
-      slopes_mm: derivative with respect to the logarithm of each weight, by the weight's name.
+      gradient_mm: derivative with respect to the logarithm of each weight, by the weight's name.
       residual_mm: residual distance from the minimum, the larger of both stages.
     """
 
     rmsd_mm: float
-    slopes_mm: Mapping[str, float]
+    gradient_mm: Mapping[str, float]
     residual_mm: float
 
 
-def weight_slope(
+def error_gradient(
     pair: ImagePair,
     judge: SmoothJudge,
     weights: Weights,
@@ -66,7 +66,7 @@ def weight_slope(
     *,
     config: RegistrationConfig,
     options: ImplicitOptions | None = None,
-) -> WeightSlope:
+) -> ErrorGradient:
     """Computes the RMSD at the minimum of a registration, and its derivative with respect to the weights.
 
     Pure; not jitted here.
@@ -87,7 +87,7 @@ def weight_slope(
       ConfigError: the preset reads images by linear interpolation, whose second derivatives are not usable.
     """
     if config.similarity.interpolation != "cubic":
-        raise ConfigError('slopes of weights need similarity.interpolation = "cubic"')
+        raise ConfigError('the gradient needs similarity.interpolation = "cubic"')
     options = options or ImplicitOptions()
     first, second = jax.random.split(key)
     pair = _spline_coefficients(jax.tree.map(jnp.asarray, pair))
@@ -107,11 +107,11 @@ def weight_slope(
         return smooth_rmsd_mm(affine, displacement, pair, judge), (lefts[0], lefts[1])
 
     weights = jax.tree.map(jnp.asarray, weights)
-    (rmsd, lefts), slopes = jax.value_and_grad(error, has_aux=True)(weights)
-    return WeightSlope(
+    (rmsd, lefts), gradient = jax.value_and_grad(error, has_aux=True)(weights)
+    return ErrorGradient(
         rmsd_mm=rmsd,
         # d/d log w = w d/dw
-        slopes_mm=jax.tree.map(jnp.multiply, weights, slopes),
+        gradient_mm=jax.tree.map(jnp.multiply, weights, gradient),
         affine_residual_mm=lefts[0],
         displacement_residual_mm=lefts[1],
     )
@@ -138,7 +138,7 @@ def _inverse_filter(count: int) -> NDArray[np.float64]:
 
 
 @partial(cached_jit, static_argnames=("config", "options"))
-def weight_slope_compiled(
+def error_gradient_compiled(
     pair: ImagePair,
     judge: SmoothJudge,
     weights: Weights,
@@ -146,13 +146,13 @@ def weight_slope_compiled(
     *,
     config: RegistrationConfig,
     options: ImplicitOptions | None = None,
-) -> WeightSlope:
-    """Runs `weight_slope`, compiled once per structure of preset, for all patients and weights."""
-    return weight_slope(pair, judge, weights, key, config=config, options=options)
+) -> ErrorGradient:
+    """Runs `error_gradient`, compiled once per structure of preset, for all patients and weights."""
+    return error_gradient(pair, judge, weights, key, config=config, options=options)
 
 
 def prepare_smooth_judge(tuning_case: TuningCase) -> SmoothJudge:
-    """Prepares the evaluation masks of a case for `evaluate_slope`, on the host.
+    """Prepares the evaluation masks of a case for `evaluate_error_gradient`, on the host.
 
     Raises:
       GeometryError: the masks have no liver, or more landmarks than there are places.
@@ -160,7 +160,7 @@ def prepare_smooth_judge(tuning_case: TuningCase) -> SmoothJudge:
     return smooth_judge(tuning_case.evaluation)
 
 
-def evaluate_slope(
+def evaluate_error_gradient(
     tuning_case: TuningCase,
     judge: SmoothJudge,
     table: WeightsTable,
@@ -168,8 +168,8 @@ def evaluate_slope(
     config: RegistrationConfig,
     seed: int = 0,
     options: ImplicitOptions | None = None,
-) -> SlopeTrial:
-    """Registers a pair to the minimum with one set of weights, and measures error and slopes.
+) -> GradientTrial:
+    """Registers a pair to the minimum with one set of weights, and computes error and gradient.
 
     Images are read through cubic B-splines, regardless of the preset, because second derivatives are needed.
 
@@ -183,7 +183,7 @@ def evaluate_slope(
     """
     cubic = config.similarity.model_copy(update={"interpolation": "cubic"})
     structure = config.model_copy(update={"similarity": cubic}).structure()
-    found = weight_slope_compiled(
+    found = error_gradient_compiled(
         tuning_case.ready.pair,
         judge,
         weights_from_config(table),
@@ -192,9 +192,9 @@ def evaluate_slope(
         options=options,
     )
     found = jax.tree.map(np.asarray, jax.block_until_ready(found))
-    return SlopeTrial(
+    return GradientTrial(
         rmsd_mm=float(found.rmsd_mm),
-        slopes_mm={one.name: float(getattr(found.slopes_mm, one.name)) for one in fields(Weights)},
+        gradient_mm={one.name: float(getattr(found.gradient_mm, one.name)) for one in fields(Weights)},
         # A NaN of either stage is kept.
         residual_mm=float(np.maximum(found.affine_residual_mm, found.displacement_residual_mm)),
     )

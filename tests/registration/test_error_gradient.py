@@ -1,4 +1,4 @@
-"""The slope of the error along each weight: against re-solved minima, and zero where a weight has no influence."""
+"""The gradient of the error along each weight: against re-solved minima, and zero where a weight has no influence."""
 
 from dataclasses import fields
 from functools import cache
@@ -11,12 +11,12 @@ import small_patient as patient
 
 from sirtjax import registration, studies
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.registration import ImplicitOptions, Weights, evaluate_slope, prepare_smooth_judge, smooth_rmsd_mm
+from sirtjax.registration import ImplicitOptions, Weights, evaluate_error_gradient, prepare_smooth_judge, smooth_rmsd_mm
+from sirtjax.registration._error_gradient import _spline_coefficients, error_gradient_compiled
 from sirtjax.registration._lattice import sample_smooth
 from sirtjax.registration._mask_figures import MaskEvaluator
 from sirtjax.registration._smooth_judge import smooth_judge
 from sirtjax.registration._tuning import _measured
-from sirtjax.registration._weight_slope import _spline_coefficients, weight_slope_compiled
 from sirtjax.spatial import DisplacementField
 
 # The affine map follows the masks and knows no weight.
@@ -77,7 +77,7 @@ def test_the_floating_side_is_interpolated_and_not_blurred():
 
 
 @pytest.mark.slow
-def test_the_slope_of_the_smooth_error_is_that_of_differences():
+def test_the_gradient_of_the_smooth_error_is_that_of_differences():
     made, judge = case(), prepare_smooth_judge(case())
     pair = made.ready.pair
 
@@ -87,9 +87,9 @@ def test_the_slope_of_the_smooth_error_is_that_of_differences():
     def error(scale, u, pair, judge):
         return smooth_rmsd_mm(pair.start, scale * u, pair, judge)
 
-    (low, _), (_, slope), (high, _) = (error(scale, waves(pair, 1.0), pair, judge) for scale in (2.9, 3.0, 3.1))
-    assert slope == pytest.approx((float(high) - float(low)) / 0.2, rel=0.03)
-    assert abs(slope) > 0.1
+    (low, _), (_, gradient), (high, _) = (error(scale, waves(pair, 1.0), pair, judge) for scale in (2.9, 3.0, 3.1))
+    assert gradient == pytest.approx((float(high) - float(low)) / 0.2, rel=0.03)
+    assert abs(gradient) > 0.1
 
 
 def weighted(**factors):
@@ -99,7 +99,7 @@ def weighted(**factors):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tolerance"), [("ssd", 0.05), ("mutual_information", 0.15)])
-def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
+def test_gradients_against_differences_of_solved_again_minima(kind, tolerance):
     similarity = CONFIG.similarity.model_copy(update={"kind": kind})
     weights = CONFIG.weights.model_copy(update={} if kind == "ssd" else {"image": 3.0})
     config = CONFIG.model_copy(update={"similarity": similarity})
@@ -107,11 +107,11 @@ def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
 
     def at(**factors):
         values = {name: getattr(weights, name) * factor for name, factor in factors.items()}
-        trial = evaluate_slope(case(), judge, weights.model_copy(update=values), config=config, options=EXACT)
+        trial = evaluate_error_gradient(case(), judge, weights.model_copy(update=values), config=config, options=EXACT)
         assert trial.residual_mm < 0.02
         return trial
 
-    found = at().slopes_mm
+    found = at().gradient_mm
     h = 0.1
     for name in ("image", "masks", "regularisation"):
         low, high = (at(**{name: float(np.exp(sign * h))}).rmsd_mm for sign in (-1, 1))
@@ -122,7 +122,7 @@ def test_slopes_against_differences_of_solved_again_minima(kind, tolerance):
 
 
 @pytest.mark.slow
-def test_steps_along_the_slopes_reduce_the_error():
+def test_steps_along_the_gradients_reduce_the_error():
     judge, names = prepare_smooth_judge(case()), ("image", "masks")
     start = np.log([getattr(CONFIG.weights, name) for name in names])
     visited = []
@@ -130,9 +130,9 @@ def test_steps_along_the_slopes_reduce_the_error():
     for _ in range(4):
         values = dict(zip(names, (float(one) for one in np.exp(logs)), strict=True))
         weights = CONFIG.weights.model_copy(update=values)
-        trial = evaluate_slope(case(), judge, weights, config=CONFIG, options=EXACT)
-        slope = 2 * trial.rmsd_mm * np.array([trial.slopes_mm[name] for name in names])
-        visited.append(studies.Visited(logs=logs, value=trial.rmsd_mm**2, slope=slope))
+        trial = evaluate_error_gradient(case(), judge, weights, config=CONFIG, options=EXACT)
+        gradient = 2 * trial.rmsd_mm * np.array([trial.gradient_mm[name] for name in names])
+        visited.append(studies.Visited(logs=logs, value=trial.rmsd_mm**2, gradient=gradient))
         logs = studies.propose(visited, low=start - 5, high=start + 5)
         assert logs is not None
     errors = [np.sqrt(one.value) for one in visited]
@@ -140,18 +140,18 @@ def test_steps_along_the_slopes_reduce_the_error():
 
 
 @pytest.mark.slow
-def test_weights_have_no_slope_without_a_deformation():
+def test_weights_have_no_gradient_without_a_deformation():
     config = CONFIG.model_copy(update={"deformable": CONFIG.deformable.model_copy(update={"model": "none"})})
-    trial = evaluate_slope(case(), prepare_smooth_judge(case()), CONFIG.weights, config=config, options=EXACT)
+    trial = evaluate_error_gradient(case(), prepare_smooth_judge(case()), CONFIG.weights, config=config, options=EXACT)
     assert trial.rmsd_mm > 0.3 and trial.residual_mm == 0
-    assert set(trial.slopes_mm) == {one.name for one in fields(Weights)} and set(trial.slopes_mm.values()) == {0.0}
+    assert set(trial.gradient_mm) == {one.name for one in fields(Weights)} and set(trial.gradient_mm.values()) == {0.0}
 
 
 @pytest.mark.slow
 def test_another_patient_and_other_weights_compile_nothing():
     judge = prepare_smooth_judge(case())
-    evaluate_slope(case(), judge, CONFIG.weights, config=CONFIG, options=EXACT)
-    before = weight_slope_compiled._cache_size()
+    evaluate_error_gradient(case(), judge, CONFIG.weights, config=CONFIG, options=EXACT)
+    before = error_gradient_compiled._cache_size()
     other = registration.prepare_tuning_case(
         patient.image(small.FLOATING),
         patient.image(small.REFERENCE, small.bend),
@@ -159,15 +159,17 @@ def test_another_patient_and_other_weights_compile_nothing():
         reference_masks=patient.masks(small.FLOATING),
         floating_masks=patient.masks(small.REFERENCE, small.bend),
     )
-    trial = evaluate_slope(other, prepare_smooth_judge(other), weighted(image=2.0), config=CONFIG, options=EXACT)
-    assert weight_slope_compiled._cache_size() == before and np.isfinite(trial.rmsd_mm)
+    trial = evaluate_error_gradient(
+        other, prepare_smooth_judge(other), weighted(image=2.0), config=CONFIG, options=EXACT
+    )
+    assert error_gradient_compiled._cache_size() == before and np.isfinite(trial.rmsd_mm)
 
 
 def test_linear_interpolation_and_missing_livers_are_refused():
     linear = CONFIG.model_copy(update={"similarity": CONFIG.similarity.model_copy(update={"interpolation": "linear"})})
     weights = registration.weights_from_config(CONFIG.weights)
     judge = prepare_smooth_judge(case())
-    with pytest.raises(ConfigError, match=r'need similarity\.interpolation = "cubic"'):
-        registration.weight_slope(case().ready.pair, judge, weights, jax.random.key(0), config=linear)
+    with pytest.raises(ConfigError, match=r'needs similarity\.interpolation = "cubic"'):
+        registration.error_gradient(case().ready.pair, judge, weights, jax.random.key(0), config=linear)
     with pytest.raises(GeometryError, match="needs the liver masks of both images"):
         smooth_judge(MaskEvaluator(grid=case().evaluation.grid, occupancy={}, floating_liver=None, floating={}))
