@@ -2,9 +2,9 @@
 
     python benchmarks/accelerator.py -o accelerator.json --peer-python /path/to/python
 
-runs every workload on JAX's first device in one call and writes JSON after each: the device and its measured limits,
-versions, wall and CPU seconds, quality, the other tools of the same run, and a roofline. With a cold start it is meant
-to take at most ten minutes on one GPU (`--limit-s`); what does not fit is recorded as not run.
+runs every workload on JAX's first device in one call and writes JSON after each measurement: the device and its
+measured limits, versions, wall and CPU seconds, quality, the other tools of the same run, and a roofline. With a cold
+start it is meant to take at most ten minutes on one GPU (`--limit-s`); what does not fit is recorded as not run.
 
     python benchmarks/accelerator.py --small -o small.json
 
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from accelerator_sizes import FULL, SMALL
 from registration_score import plain
 
 # In the order of their value: the time may end before the last one.
-WORK: Mapping[str, Callable[[Bench], list[Row]]] = {
+WORK: Mapping[str, Callable[[Bench], Iterable[Row]]] = {
     "networks": forward_passes,
     "dose": dose_maps,
     "training": training_step,
@@ -75,23 +75,22 @@ def selected_sizes(small: bool, platform: str) -> Any:
 def run_work(
     bench: Bench, chosen: list[str], report: Row, output: Path | None, *, limit_s: float, began: float
 ) -> None:
-    """Runs the workloads and adds their rows to the report; a failure is recorded, and the next one starts."""
+    """Runs the workloads and writes each row when it is measured; a failure is recorded, and the next workload starts."""
     for name in chosen:
         if time.perf_counter() - began > limit_s:
             report["not_run"].append({"group": name, "reason": f"the limit of {limit_s:g} s was reached"})
             continue
         at, cpu = time.perf_counter(), time.process_time()
         try:
-            rows = WORK[name](bench)
+            for one in WORK[name](bench):
+                if report["performance_measured"]:
+                    one["reached"] = reached(one)
+                report["work"].append(one)
+                print(describe(one), flush=True)
+                write(output, report)
         except Exception as error:
             traceback.print_exc()
             report["not_run"].append({"group": name, "reason": f"failed: {type(error).__name__}: {error}"})
-            rows = []
-        for one in rows:
-            if report["performance_measured"]:
-                one["reached"] = reached(one)
-            report["work"].append(one)
-            print(describe(one), flush=True)
         used = {"wall_s": time.perf_counter() - at, "cpu_s": time.process_time() - cpu}
         report["groups"][name] = used
         jax.clear_caches()

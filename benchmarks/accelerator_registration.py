@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,19 +26,25 @@ SIDES = ("reference", "floating")
 Files = tuple[Volume, Volume, LabelMap, LabelMap]
 
 
-def registrations(bench: Bench) -> list[Row]:
+def registrations(bench: Bench) -> Iterator[Row]:
     """One registration, then batches: times per patient, and the error of each way."""
     sizes = bench.sizes
     config = registration.apply_overrides(registration.load_preset(PRESET), list(sizes.preset))
-    drawn = [cases.make_case(TASK, SEED + n, spacing_mm=sizes.case_mm) for n in range(sizes.pairs)]
-    folders = [write_pair(bench.folder / case.name, case) for case in drawn]
-    ready = [prepare(case, config) for case in drawn]
     weights, key = registration.weights_from_config(config.weights), jax.random.key(0)
     function = partial(registration.solve, config=config.structure())
+
+    def draw(number: int) -> tuple[cases.Case, Path, Ready]:
+        case = cases.make_case(TASK, SEED + number, spacing_mm=sizes.case_mm)
+        return case, write_pair(bench.folder / case.name, case), prepare(case, config)
+
+    with ThreadPoolExecutor(bench.threads) as pool:
+        # The first one compiles what the others use.
+        made = [draw(0), *pool.map(draw, range(1, sizes.pairs))]
+    drawn, folders, ready = (list(part) for part in zip(*made, strict=True))
     program, compile_s = compiled(function, ready[0].pair, weights, key)
     run = lambda pair: program(pair, weights, key)  # noqa: E731
     work = work_of(function, ready[0].pair, weights, key)
-    rows = one_registration(bench, config, drawn[0], folders[0], ready[0], run, work, program, compile_s)
+    yield from one_registration(bench, config, drawn[0], folders[0], ready[0], run, work, program, compile_s)
     alone = [jax.tree.map(np.asarray, run(one.pair)) for one in ready]
     times, _ = timed(lambda: [jax.tree.map(np.asarray, run(one.pair)) for one in ready], sizes.repeats)
     sequential = {"s_per_patient": times["wall_s"] / len(ready), "cpu_s_per_patient": times["cpu_s"] / len(ready)}
@@ -47,9 +53,8 @@ def registrations(bench: Bench) -> list[Row]:
         together = batch(bench, config, drawn, ready, alone, size)
         line = roofline(work.times(size), together["s_per_patient"] * size, bench.limits)
         contenders = {"sirtjax": together, "sirtjax, sequential": sequential}
-        rows.append(row(f"registration, {size} together", together, contenders, line, batch=size, pairs=len(ready)))
-    rows.append(end_to_end(bench, config, folders, work))
-    return rows
+        yield row(f"registration, {size} together", together, contenders, line, batch=size, pairs=len(ready))
+    yield end_to_end(bench, config, folders, work)
 
 
 def write_pair(folder: Path, case: cases.Case) -> Path:

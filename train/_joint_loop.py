@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -161,13 +162,20 @@ def _batch(pairs: Iterator[LaterPair], size: int, mesh: Mesh) -> JointPair:
     first = part * jax.process_index()
     own = [later.pair for later in taken[first : first + part]]
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
-    if mesh.size == 1 and size == 1:
-        single: JointPair = jax.device_put(jax.tree.map(lambda x: x[None], own[0]), sharding)
-        return single
+    if jax.process_count() == 1:
+        # Stays on the device: a copy through the host would cost more time than the step.
+        stacked: JointPair = jax.device_put(_stacked(*own), sharding)
+        return stacked
     host = [jax.tree.map(np.asarray, pair) for pair in own]
-    stacked: JointPair = jax.tree.map(
+    shared: JointPair = jax.tree.map(
         lambda *leaves: jax.make_array_from_process_local_data(sharding, np.stack(leaves)), *host
     )
+    return shared
+
+
+@jax.jit
+def _stacked(*pairs: JointPair) -> JointPair:
+    stacked: JointPair = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pairs)
     return stacked
 
 
