@@ -75,7 +75,7 @@ def selected_sizes(small: bool, platform: str) -> Any:
 def run_work(
     bench: Bench, chosen: list[str], report: Row, output: Path | None, *, limit_s: float, began: float
 ) -> None:
-    """Runs the workloads and writes each row when it is measured; a failure is recorded, and the next workload starts."""
+    """Runs the workloads and writes each row when it is measured; a failure is recorded, and the next one starts."""
     for name in chosen:
         if time.perf_counter() - began > limit_s:
             report["not_run"].append({"group": name, "reason": f"the limit of {limit_s:g} s was reached"})

@@ -98,7 +98,7 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
         preprocessing=preprocessing,
         tiles=tiles,
         mirror_axes=_flipped(config),
-        postprocess=_postprocess(config.task),
+        postprocess=_postprocess(config),
         detectability=_detectability(config),
         source=config.source,
         licence=licence,
@@ -123,10 +123,11 @@ def _flipped(config: TrainingConfig) -> tuple[int, ...]:
             return tuple(axis for axis, chance in enumerate(data.augmentation.flip) if chance > 0)
 
 
-def _postprocess(task: str) -> tuple[PostprocessStep, ...]:
-    match task:
+def _postprocess(config: TrainingConfig) -> tuple[PostprocessStep, ...]:
+    match config.task:
         case "liver":
-            return LargestComponent(), FillHoles()
+            # Of the structures around the liver, some have two parts.
+            return LargestComponent(labels=("liver",) if len(config.classes) > 1 else None), FillHoles()
         case "lesions":
             return (RemoveSmall(min_volume_ml=MIN_LESION_ML),)
         case _:

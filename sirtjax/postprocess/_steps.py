@@ -16,9 +16,15 @@ Mask = NDArray[np.bool_]
 
 
 class LargestComponent(Table):
-    """Keep the largest part: thesis, chapter 4."""
+    """Keep the largest part: thesis, chapter 4.
+
+    Attributes:
+      kind: type of the step, "largest-component".
+      labels: names of the labels of a model to which it applies; None for all. Kidneys and lungs have two parts.
+    """
 
     kind: Literal["largest-component"] = "largest-component"
+    labels: tuple[str, ...] | None = None
 
 
 class ErodeSelectDilate(Table):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 
 from sirtjax.errors import ConfigError
-from sirtjax.postprocess import PostprocessStep, RemoveSmall
+from sirtjax.postprocess import LargestComponent, PostprocessStep, RemoveSmall
 from sirtjax.segmentation._input import check_inputs
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._structures import Structure, labels_for_structure
@@ -27,7 +27,7 @@ class Request:
       structure: the requested structure; None for all labels of the model.
       labels: labels of the model that make up the structure.
       names: values and names of the labels of the result.
-      steps: post-processing of each label.
+      steps: post-processing of each label by its value in the result.
       liver: mask that limits lesions; None for no limit.
       mirror: whether predictions are averaged over flips.
       maps: whether an nnU-Net also returns probabilities and uncertainty.
@@ -41,7 +41,7 @@ class Request:
     structure: Structure | None
     labels: tuple[str, ...]
     names: tuple[tuple[int, str], ...]
-    steps: tuple[PostprocessStep, ...]
+    steps: Mapping[int, tuple[PostprocessStep, ...]]
     liver: LabelMap | None
     mirror: bool
     maps: bool
@@ -84,14 +84,15 @@ def make_request(
     spec = model.spec
     labels = tuple(spec.labels) if structure is None else labels_for_structure(spec, structure)
     kind = check_inputs(volume, spec, modality=modality, liver=liver)
+    names = tuple((spec.labels[name], name) for name in labels) if structure is None else ((1, structure),)
     return Request(
         volume=volume,
         model=model,
         modality=kind,
         structure=structure,
         labels=labels,
-        names=tuple((spec.labels[name], name) for name in labels) if structure is None else ((1, structure),),
-        steps=_steps(spec.postprocess, min_volume_ml),
+        names=names,
+        steps={value: _steps(spec.postprocess, min_volume_ml, label=name) for value, name in names},
         liver=liver,
         mirror=mirror,
         maps=maps,
@@ -100,10 +101,11 @@ def make_request(
     )
 
 
-def _steps(steps: Sequence[PostprocessStep], min_volume_ml: float | None) -> tuple[PostprocessStep, ...]:
-    """Returns a model's post-processing, with another minimum volume of components."""
+def _steps(steps: Sequence[PostprocessStep], min_volume_ml: float | None, *, label: str) -> tuple[PostprocessStep, ...]:
+    """Returns a model's post-processing of a label, with another minimum volume of components."""
+    kept = [one for one in steps if not isinstance(one, LargestComponent) or label in (one.labels or (label,))]
     if min_volume_ml is None:
-        return tuple(steps)
+        return tuple(kept)
     if not 0 <= min_volume_ml < math.inf:
         raise ConfigError(f"the minimum component volume is {min_volume_ml} mL; expected zero or more")
-    return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(min_volume_ml=min_volume_ml))
+    return (*(one for one in kept if not isinstance(one, RemoveSmall)), RemoveSmall(min_volume_ml=min_volume_ml))

@@ -25,7 +25,7 @@ def restore_labels(
     geometry: Geometry,
     *,
     activation: Literal["softmax", "sigmoid"],
-    steps: Sequence[PostprocessStep],
+    steps: Mapping[int, Sequence[PostprocessStep]],
     region: Bool[np.ndarray, "i j k"] | None = None,
 ) -> tuple[UInt[np.ndarray, "a b c"], dict[int, Bool[np.ndarray, "i j k"]]]:
     """Returns labels on the image's grid from a network's probabilities, after post-processing.
@@ -35,7 +35,7 @@ def restore_labels(
       grid: the network's grid.
       geometry: the image's grid.
       activation: "softmax" or "sigmoid", see `labels_on_image`.
-      steps: post-processing of each mask.
+      steps: post-processing of each mask by its label value.
       region: (i, j, k) voxels in which structures may be, on the network's grid; None for all voxels.
 
     Returns:
@@ -44,7 +44,7 @@ def restore_labels(
     clean: dict[int, FloatArray] = {}
     masks: dict[int, Mask] = {}
     for value, probability in probabilities.items():
-        clean[value], masks[value] = cleaned(probability, grid, steps=steps, region=region)
+        clean[value], masks[value] = cleaned(probability, grid, steps=steps[value], region=region)
     return labels_on_image(clean, grid, geometry, activation=activation, steps=steps), masks
 
 
@@ -81,7 +81,7 @@ def labels_on_image(
     geometry: Geometry,
     *,
     activation: Literal["softmax", "sigmoid"],
-    steps: Sequence[PostprocessStep] = (),
+    steps: Mapping[int, Sequence[PostprocessStep]],
 ) -> UInt[np.ndarray, "a b c"]:
     """Returns labels on the image's grid, computed from interpolated probabilities of the network's grid.
 
@@ -94,7 +94,7 @@ def labels_on_image(
       geometry: grid of the image.
       activation: "softmax" gives a voxel to the most probable label if that is more probable than background, "sigmoid"
         to the last one with a probability above one half.
-      steps: post-processing of the masks that is repeated, because an interpolation can undo it: components connected
+      steps: post-processing by label value. It is repeated, because an interpolation can undo it: components connected
         only by a corner, holes that open, and components that become too small.
     """
     result: NDArray[Any] = np.zeros(geometry.shape, np.uint8 if max(probabilities) < 256 else np.uint16)
@@ -112,9 +112,10 @@ def labels_on_image(
         for label, one in zip(probabilities, values, strict=True):
             part[one > best] = label
             np.maximum(best, one, out=best)
-    again = [step for step in steps if isinstance(step, LargestComponent | FillHoles | RemoveSmall)]
-    for label in probabilities if again else ():
-        _repeat(result, box, label, again, geometry.spacing_mm)
+    for label in probabilities:
+        again = [step for step in steps[label] if isinstance(step, LargestComponent | FillHoles | RemoveSmall)]
+        if again:
+            _repeat(result, box, label, again, geometry.spacing_mm)
     return result
 
 

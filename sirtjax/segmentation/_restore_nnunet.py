@@ -42,7 +42,7 @@ def restore_nnunet(
             pieces_ml = tuple(postprocess.component_volumes_ml(mask, geometry.spacing_mm).tolist())
         if region is not None:
             mask &= region
-        labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps)] = value
+        labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps[value])] = value
     probabilities = {}
     if found.probabilities is not None:
         raw = requested_probabilities(request, found.probabilities)

@@ -22,8 +22,8 @@ from sirtjax.segmentation._flags import quality_flags
 from sirtjax.segmentation._quality_ensemble import VARIANTS, Tile, Variant
 from sirtjax.segmentation._quality_evidence import mask_evidence
 
-SPACING_MM = (5.0, 5.0, 5.0)
-SHAPE = (80, 64, 64)
+SPACING_MM = (4.0, 4.0, 4.0)
+SHAPE = (96, 80, 80)
 LIVER, FAT = 0.24, -0.6  # 110 and -100 HU in the network's window
 
 
