@@ -39,7 +39,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 
 # Real scans are painted on a grid about as fine as that of the digital patients.
 PAINTED_MM = 2.5
-CALIBRATION = ("calibration", "calibration-large")
+CALIBRATION = ("calibration", "calibration-large", "calibration-hard")
 PAINTED = (("gastric", 500.0), ("bowel", 669.0), ("renal", 300.0))
 
 

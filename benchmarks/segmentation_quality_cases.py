@@ -49,6 +49,9 @@ class Series:
 SERIES = {
     "calibration": Series(first=1000, held_out=False, digital_every=3, mass_fraction=0.6, least_ml=60.0),
     "calibration-large": Series(first=2000, held_out=False, digital_every=4, mass_fraction=0.68, least_ml=120.0),
+    "calibration-hard": Series(
+        first=7200, held_out=False, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"
+    ),
     "hard": Series(first=7000, held_out=False, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"),
     "held-out": Series(first=5000, held_out=True, digital_every=4, mass_fraction=0.68, least_ml=120.0),
 }

@@ -14,7 +14,7 @@ EVIDENCE = tuple(EVIDENCE_WORDS)
 # Of the shape alone: what is known of an outline without an image.
 SHAPE = ("unlike", "excess", "lacking", "thin")
 # Of a case beside an outline, in the regression of the shape.
-CASE_WEIGHT = 0.3
+CASE_WEIGHT = 1.0
 RIDGE, MIN_ERROR = 1.0, 0.02
 LIMIT, GOOD = 0.9, 0.93
 TOLD = ("seed", "case", "shown", "truth", "outline", "kind", "domain", "modality", "origin", "mass_ml", "flags")

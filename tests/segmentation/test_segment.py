@@ -272,6 +272,22 @@ def test_lesions_of_a_model_that_knows_both(with_lesions, monkeypatch):
         segmentation.segment(volume, with_lesions, structure="spleen")
 
 
+def test_only_the_labels_of_a_step_lose_their_smaller_components(with_lesions, monkeypatch):
+    """Of two bright balls, a label named by the step keeps the larger one, another label both."""
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
+    volume, liver = patient(grid())
+    place = volume.geometry.to_world(np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1))
+    balls = [np.linalg.norm(place - (x, -20, 300), axis=-1) < radius for x, radius in ((-20, 15), (25, 22))]
+    array = volume.array.copy()
+    array[balls[0] | balls[1]] = 195
+    volume = volume.replace(array)
+    for named, expected in ((("liver",), balls[0] | balls[1]), (("cancer",), balls[1]), (None, balls[1])):
+        steps = (LargestComponent(labels=named),)
+        model = replace(with_lesions, spec=with_lesions.spec.model_copy(update={"postprocess": steps}))
+        found = segmentation.segment(volume, model)
+        assert dsc(found.labels.mask("cancer"), expected) > 0.93, named
+
+
 def test_lesions_are_looked_for_around_the_liver_alone(with_lesions, monkeypatch):
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
     small = replace(with_lesions, spec=with_lesions.spec.model_copy(update={"tiles": Tiles(shape=(12, 12, 12))}))

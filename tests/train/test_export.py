@@ -12,7 +12,7 @@ import pytest
 from sirtjax import networks, preprocess, segmentation, synthesis, train
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, ImageFormatError
-from sirtjax.postprocess import RemoveSmall
+from sirtjax.postprocess import FillHoles, LargestComponent, RemoveSmall
 from sirtjax.train._config import plain
 from sirtjax.train._loop import BEST, STATE
 from sirtjax.train._state import first_state
@@ -97,7 +97,7 @@ TINY = {
 
 
 def made_of(recipe, folder, *overrides):
-    data = () if recipe == "lesions-synthetic" else ("data.path=nowhere",)
+    data = () if recipe.endswith("-synthetic") else ("data.path=nowhere",)
     config = train.load_training(recipe, overrides=[*TINY.get(recipe, ()), *data, *overrides])
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"config": plain(config)}))
@@ -125,6 +125,15 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert spec.postprocess == (RemoveSmall(min_volume_ml=0.1),)
     assert spec.detectability is None  # patients have taught it what noise is
     assert spec.mirror_axes == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "labels"), [("liver-synthetic", None), ("liver-neighbours-synthetic", ("liver",))]
+)
+def test_only_the_liver_is_one_component(tmp_path, recipe, labels):
+    """Kidneys and lungs, which a network of several structures finds, have two."""
+    spec = made_of(recipe, tmp_path / "run").spec
+    assert spec.postprocess == (LargestComponent(labels=labels), FillHoles())
 
 
 def test_lesions_of_random_phantoms_have_limits_of_their_contrast(tmp_path):
