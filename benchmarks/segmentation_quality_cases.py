@@ -53,6 +53,9 @@ SERIES = {
         first=7200, held_out=False, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"
     ),
     "hard": Series(first=7000, held_out=False, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"),
+    "hard-held-out": Series(
+        first=7300, held_out=True, digital_every=None, mass_fraction=0.0, least_ml=120.0, preset="hard"
+    ),
     "held-out": Series(first=5000, held_out=True, digital_every=4, mass_fraction=0.68, least_ml=120.0),
 }
 

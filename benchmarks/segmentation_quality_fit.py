@@ -17,6 +17,8 @@ SHAPE = ("unlike", "excess", "lacking", "thin")
 CASE_WEIGHT = 1.0
 RIDGE, MIN_ERROR = 1.0, 0.02
 LIMIT, GOOD = 0.9, 0.93
+# Fraction of good masks that each regression may flag.
+FALSE_FLAGS = 0.05
 TOLD = ("seed", "case", "shown", "truth", "outline", "kind", "domain", "modality", "origin", "mass_ml", "flags")
 PERCENTILES = (0.02, 0.98)
 Floats = NDArray[np.float64]
@@ -36,20 +38,23 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
     shape_target = np.r_[_target(outlines), target]
     shape_weights = np.r_[np.ones(len(outlines)), CASE_WEIGHT * ones]
 
-    def without(number: int) -> float:
+    def without(number: int) -> tuple[float, float]:
         keep = np.arange(len(rows)) != number
         kept = np.r_[np.ones(len(outlines), bool), keep]
         by_all = _regression(seen[keep], target[keep], ones[keep])
         by_shape = _regression(shape[kept], shape_target[kept], shape_weights[kept])
         one = slice(number, number + 1)
-        return float(max(_predicted(by_all, seen[one])[0], _predicted(by_shape, _evidence(rows[one], SHAPE))[0]))
+        return float(_predicted(by_all, seen[one])[0]), float(_predicted(by_shape, _evidence(rows[one], SHAPE))[0])
 
-    left_out = np.array([without(n) for n in range(len(rows))])
+    each = np.array([without(n) for n in range(len(rows))])
+    left_out = each.max(axis=1)
+    truth, estimates = 1 - np.exp(target), 1 - np.exp(each)
+    limits = [_flag_limit(own, truth) for own in estimates.T]
     ends = np.quantile(target - left_out, [0.05, 0.95])
     calibration = QualityCalibration(
         regressions=(
-            _stored(EVIDENCE, _regression(seen, target, ones)),
-            _stored(SHAPE, _regression(shape, shape_target, shape_weights)),
+            _stored(EVIDENCE, _regression(seen, target, ones), limits[0]),
+            _stored(SHAPE, _regression(shape, shape_target, shape_weights), limits[1]),
         ),
         low_quantile=round(min(float(ends[0]), 0.0), 4),
         high_quantile=round(max(float(ends[1]), 0.0), 4),
@@ -57,17 +62,22 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
         source=f"{len(rows)} digital patients and {len(outlines)} outlines, benchmarks/segmentation_quality.py",
     )
     estimate = 1 - np.exp(np.clip(left_out, np.log(MIN_ERROR), None))
-    return calibration, scores(1 - np.exp(target), estimate)
+    return calibration, scores(truth, estimate, (estimates < limits).any(axis=1))
 
 
-def _stored(names: tuple[str, ...], regression: Fit) -> Regression:
+def _flag_limit(estimate: Floats, truth: Floats) -> float:
+    """The highest limit, from that of poor masks, that flags at most one in twenty of the good ones."""
+    return max(LIMIT, round(float(np.quantile(estimate[truth > GOOD], FALSE_FLAGS)), 3))
+
+
+def _stored(names: tuple[str, ...], regression: Fit, flag_limit: float) -> Regression:
     low, high, centre, scale, weight, intercept = regression
     columns = {"low": low, "high": high, "centre": centre, "scale": scale, "weight": weight}
     terms = tuple(
         EvidenceWeight(name=name, **{key: round(float(column[n]), 4) for key, column in columns.items()})
         for n, name in enumerate(names)
     )
-    return Regression(terms=terms, intercept=round(intercept, 4))
+    return Regression(terms=terms, intercept=round(intercept, 4), flag_limit=flag_limit)
 
 
 def as_if_certain(outlines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,12 +109,13 @@ def summary(rows: list[dict[str, Any]], calibration: QualityCalibration) -> dict
         }
         for row, one in zip(rows, found, strict=True)
     ]
-    return scores(truth, estimate) | {"covered_by_interval": float(np.mean(covered)), "rows": cases}
+    flagged = np.array([one.doubtful for one in found])
+    return scores(truth, estimate, flagged) | {"covered_by_interval": float(np.mean(covered)), "rows": cases}
 
 
-def scores(truth: Floats, estimate: Floats) -> dict[str, Any]:
+def scores(truth: Floats, estimate: Floats, flagged: NDArray[np.bool_]) -> dict[str, Any]:
     """Errors of the estimate, and of the flag as a test for a DSC below the limit."""
-    bad, flagged, good = truth < LIMIT, estimate < LIMIT, truth > GOOD
+    bad, good = truth < LIMIT, truth > GOOD
     return {
         "cases": len(truth),
         "bad": int(bad.sum()),

@@ -104,10 +104,11 @@ def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
 
 
 def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:
-    """Returns a flag if the mask's estimated DSC is below the calibration's limit."""
+    """Returns a flag if the mask's estimated DSC is below the calibration's limit, or often is with such evidence."""
     if not quality.doubtful:
         return ()
     reasons = "; ".join(EVIDENCE_WORDS[one] for one in quality.reasons[:2] if one in EVIDENCE_WORDS)
     interval = f"90 % interval {quality.low:.2f} to {quality.high:.2f}"
-    message = f"the estimated DSC of the {name} is {quality.dsc:.2f} ({interval}), below {quality.limit:.2f}"
+    below = "below" if quality.dsc < quality.limit else "and masks with such an estimate are often below"
+    message = f"the estimated DSC of the {name} is {quality.dsc:.2f} ({interval}), {below} {quality.limit:.2f}"
     return (Flag(code="quality", message=f"{message}: {reasons}" if reasons else message),)

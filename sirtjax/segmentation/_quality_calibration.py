@@ -57,10 +57,13 @@ class Regression(Table):
     Attributes:
       terms: one term per evidence.
       intercept: constant to which the terms are added.
+      flag_limit: a lower estimate by this regression alone raises the flag; None for the limit of the calibration. An
+        estimate is near the mean of masks with the same evidence, some of which are worse.
     """
 
     terms: Annotated[tuple[EvidenceWeight, ...], Field(min_length=1)]
     intercept: Finite
+    flag_limit: Fraction | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -77,7 +80,7 @@ class QualityCalibration(Table):
         to degraded outlines. The worse result of both counts, because a network can be certain of a wrong result.
       low_quantile: number added to the logarithm for the best end of a 90 % interval.
       high_quantile: number added to the logarithm for the worst end of a 90 % interval.
-      limit: a lower estimate raises the flag.
+      limit: a mask with a lower DSC is poor; a lower estimate raises the flag.
       source: the cases it was fitted to.
     """
 
@@ -102,7 +105,8 @@ class QualityEstimate:
       dsc: estimated Dice similarity with the true organ.
       low: lower end of the 90 % interval.
       high: upper end of the 90 % interval.
-      limit: DSC below which an estimate is doubtful.
+      limit: DSC below which a mask is poor.
+      doubtful: whether the estimate is below the limit, or that of one regression below its own limit.
       evidence: evidence by name, from which the DSC was estimated.
       reasons: names of the evidence that lowers the estimate, the one with the largest effect first.
     """
@@ -111,13 +115,9 @@ class QualityEstimate:
     low: float
     high: float
     limit: float
+    doubtful: bool
     evidence: Mapping[str, float]
     reasons: tuple[str, ...]
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the estimate is below the limit."""
-        return self.dsc < self.limit
 
 
 def estimate_quality(calibration: QualityCalibration, found: Mapping[str, float]) -> QualityEstimate:
@@ -131,11 +131,19 @@ def estimate_quality(calibration: QualityCalibration, found: Mapping[str, float]
         (one.intercept, {term.name: term.term(found.get(term.name, math.nan)) for term in one.terms})
         for one in calibration.regressions
     ]
-    intercept, terms = max(every, key=lambda one: one[0] + math.fsum(one[1].values()))
-    level = intercept + math.fsum(terms.values())
+    levels = [intercept + math.fsum(terms.values()) for intercept, terms in every]
+    level = max(levels)
+    raising = [
+        own
+        for own, one in zip(levels, calibration.regressions, strict=True)
+        if 1 - math.exp(own) < max(one.flag_limit or 0.0, calibration.limit)
+    ]
+    # The reasons are those of the regression that raises the flag.
+    terms = every[levels.index(max(raising or levels))][1]
     ends = (level + calibration.high_quantile, level, level + calibration.low_quantile)
     low, dsc, high = (1 - min(max(math.exp(one), ERROR_RANGE[0]), ERROR_RANGE[1]) for one in ends)
     order = sorted((name for name in terms if terms[name] > 0), key=lambda name: -terms[name])
     return QualityEstimate(
-        dsc=dsc, low=low, high=high, limit=calibration.limit, evidence=dict(found), reasons=tuple(order)
-    )
+        dsc=dsc, low=low, high=high, limit=calibration.limit, doubtful=bool(raising),
+        evidence=dict(found), reasons=tuple(order),
+    )  # fmt: skip

@@ -95,9 +95,10 @@ def automatic_hooks(
 
 
 def _mask(found: Segmentation, method: str | None = None) -> AutomaticMask:
-    # The estimated quality has a check of its own.
-    quality_flags = tuple(flag.message for flag in found.flags if flag.code != "quality")
     estimated = None if found.quality is None else found.quality.dsc
+    # An estimate below the limit has a check of its own.
+    low = found.quality is not None and found.quality.dsc < found.quality.limit
+    quality_flags = tuple(flag.message for flag in found.flags if not (low and flag.code == "quality"))
     return AutomaticMask(found.labels, method or f"the model {found.method!r}", quality_flags, estimated)
 
 

@@ -162,6 +162,24 @@ def test_the_worst_of_the_regressions_counts():
     assert other.dsc == pytest.approx(1 - math.exp(-3.0 + 0.4 * 3))
 
 
+def test_a_regression_with_its_own_limit_raises_the_flag_above_the_common_one():
+    """Of two estimates above 0.90, the one below its own limit of 0.96 raises the flag, and says why."""
+    first = Regression(terms=(term(),), intercept=math.log(0.05) - 0.4, flag_limit=0.96)
+    second = Regression(terms=(term("c"),), intercept=math.log(0.075) - 0.4)
+    found = {"a": 1.0, "c": 1.0}
+    quality = estimate_quality(calibration(regressions=(first, second)), found)
+    assert quality.dsc == pytest.approx(0.925)
+    assert quality.doubtful and quality.reasons == ("a",)
+    (flag,) = quality_flags("liver", quality)
+    assert "is 0.93 (" in flag.message or "is 0.92 (" in flag.message
+    assert "and masks with such an estimate are often below 0.90" in flag.message
+    plain = first.model_copy(update={"flag_limit": None})
+    assert not estimate_quality(calibration(regressions=(plain, second)), found).doubtful
+    # A limit below the common one does not hide an estimate below that.
+    low = Regression(terms=(term(),), intercept=math.log(0.12) - 0.4, flag_limit=0.5)
+    assert estimate_quality(calibration(regressions=(low,)), found).doubtful
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -171,6 +189,7 @@ def test_the_worst_of_the_regressions_counts():
         (lambda: term(scale=0.0), "greater than 0"),
         (lambda: calibration(low_quantile=0.1), "must not be above 0"),
         (lambda: calibration(limit=1.0), "less than 1"),
+        (lambda: Regression(terms=(term(),), intercept=0.0, flag_limit=1.5), "less than 1"),
         (lambda: calibration(intercept=math.nan), "finite"),
     ],
 )

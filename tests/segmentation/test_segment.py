@@ -275,7 +275,7 @@ def test_lesions_of_a_model_that_knows_both(with_lesions, monkeypatch):
 def test_only_the_labels_of_a_step_lose_their_smaller_components(with_lesions, monkeypatch):
     """Of two bright balls, a label named by the step keeps the larger one, another label both."""
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
-    volume, liver = patient(grid())
+    volume, _ = patient(grid())
     place = volume.geometry.to_world(np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1))
     balls = [np.linalg.norm(place - (x, -20, 300), axis=-1) < radius for x, radius in ((-20, 15), (25, 22))]
     array = volume.array.copy()

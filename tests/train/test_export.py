@@ -127,9 +127,7 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert spec.mirror_axes == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "labels"), [("liver-synthetic", None), ("liver-neighbours-synthetic", ("liver",))]
-)
+@pytest.mark.parametrize(("recipe", "labels"), [("liver-synthetic", None), ("liver-neighbours-synthetic", ("liver",))])
 def test_only_the_liver_is_one_component(tmp_path, recipe, labels):
     """Kidneys and lungs, which a network of several structures finds, have two."""
     spec = made_of(recipe, tmp_path / "run").spec

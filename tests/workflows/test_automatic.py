@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from sirtjax import formats, io, metrics, phantom, spatial
-from sirtjax.volume import LabelMap
+from sirtjax import formats, io, metrics, phantom, segmentation, spatial
+from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows import automatic_hooks, load_case, run_until
+from sirtjax.workflows._automatic import _mask
 
 SEED = 905
 
@@ -124,3 +125,17 @@ residual_fraction = 0.01
     assert metrics.dice(np.asarray(truth.array) > 0, found) > 0.5
     sizes = [voi.volume_ml for voi in products.lesions]
     assert sizes == sorted(sizes, reverse=True) and products.lesions[0].name == "Lesion 1"
+
+
+@pytest.mark.parametrize(("dsc", "told"), [(0.85, ()), (0.92, ("often below 0.90",))])
+def test_a_flag_above_the_limit_is_reported_as_a_doubt(dsc, told):
+    """An estimate below 0.90 has the check SJ115; a flag for another reason must not be lost."""
+    labels = LabelMap(np.ones((2, 2, 2), np.uint8), Geometry.from_affine((2, 2, 2), np.eye(4)), names=((1, "liver"),))
+    quality = segmentation.QualityEstimate(
+        dsc=dsc, low=0.8, high=0.97, limit=0.9, doubtful=True, evidence={}, reasons=()
+    )
+    flags = (segmentation.Flag(code="quality", message="often below 0.90"),)
+    found = segmentation.Segmentation(labels=labels, volumes_ml={}, method="liver", quality=quality, flags=flags)
+    mask = _mask(found)
+    assert mask.estimated_dsc == dsc
+    assert mask.quality_flags == told
