@@ -104,7 +104,7 @@ def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
 
 
 def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:
-    """Returns a flag if the mask's estimated DSC is below the calibration's limit, or often is with such evidence."""
+    """Returns a flag if the mask's estimated DSC is below a limit of the calibration."""
     if not quality.doubtful:
         return ()
     reasons = "; ".join(EVIDENCE_WORDS[one] for one in quality.reasons[:2] if one in EVIDENCE_WORDS)

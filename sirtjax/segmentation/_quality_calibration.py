@@ -57,7 +57,7 @@ class Regression(Table):
     Attributes:
       terms: one term per evidence.
       intercept: constant to which the terms are added.
-      flag_limit: a lower estimate by this regression alone raises the flag; None for the limit of the calibration. An
+      flag_limit: a lower estimate by only this regression raises the flag; None for the limit of the calibration. An
         estimate is near the mean of masks with the same evidence, some of which are worse.
     """
 
