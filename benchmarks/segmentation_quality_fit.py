@@ -13,8 +13,6 @@ from sirtjax.segmentation import EVIDENCE_WORDS, EvidenceWeight, QualityCalibrat
 EVIDENCE = tuple(EVIDENCE_WORDS)
 # Of the shape alone: what is known of an outline without an image.
 SHAPE = ("unlike", "excess", "lacking", "thin")
-# Of a case beside an outline, in the regression of the shape.
-CASE_WEIGHT = 1.0
 RIDGE, MIN_ERROR = 1.0, 0.02
 LIMIT, GOOD = 0.9, 0.93
 # Fraction of good masks that each regression may flag.
@@ -33,16 +31,14 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
     second sees the shape alone, and is fitted to outlines with a ball attached or a part cut off beside the cases.
     """
     seen, target = _evidence(rows, EVIDENCE), _target(rows)
-    ones = np.ones(len(rows))
     shape = np.vstack([_evidence(outlines, SHAPE), _evidence(rows, SHAPE)])
     shape_target = np.r_[_target(outlines), target]
-    shape_weights = np.r_[np.ones(len(outlines)), CASE_WEIGHT * ones]
 
     def without(number: int) -> tuple[float, float]:
         keep = np.arange(len(rows)) != number
         kept = np.r_[np.ones(len(outlines), bool), keep]
-        by_all = _regression(seen[keep], target[keep], ones[keep])
-        by_shape = _regression(shape[kept], shape_target[kept], shape_weights[kept])
+        by_all = _regression(seen[keep], target[keep])
+        by_shape = _regression(shape[kept], shape_target[kept])
         one = slice(number, number + 1)
         return float(_predicted(by_all, seen[one])[0]), float(_predicted(by_shape, _evidence(rows[one], SHAPE))[0])
 
@@ -53,8 +49,8 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
     ends = np.quantile(target - left_out, [0.05, 0.95])
     calibration = QualityCalibration(
         regressions=(
-            _stored(EVIDENCE, _regression(seen, target, ones), limits[0]),
-            _stored(SHAPE, _regression(shape, shape_target, shape_weights), limits[1]),
+            _stored(EVIDENCE, _regression(seen, target), limits[0]),
+            _stored(SHAPE, _regression(shape, shape_target), limits[1]),
         ),
         low_quantile=round(min(float(ends[0]), 0.0), 4),
         high_quantile=round(max(float(ends[1]), 0.0), 4),
@@ -66,7 +62,7 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
 
 
 def _flag_limit(estimate: Floats, truth: Floats) -> float:
-    """The highest limit, from that of poor masks, that flags at most one in twenty of the good ones."""
+    """The highest limit that flags at most one in twenty of the good masks, but not less than that of poor ones."""
     return max(LIMIT, round(float(np.quantile(estimate[truth > GOOD], FALSE_FLAGS)), 3))
 
 
@@ -135,17 +131,14 @@ def _share(values: NDArray[np.bool_]) -> str:
     return f"{int(values.sum())} of {values.size}"
 
 
-def _regression(seen: Floats, target: Floats, weights: Floats) -> Fit:
+def _regression(seen: Floats, target: Floats) -> Fit:
     """Least squares with a ridge and weights of zero or more: all evidence grows with doubt."""
     low, high = np.quantile(seen, PERCENTILES, axis=0)
     high = np.maximum(high, low + 1e-3)
     clipped = np.clip(seen, low, high)
-    centre = np.average(clipped, axis=0, weights=weights)
-    scale = np.sqrt(np.average((clipped - centre) ** 2, axis=0, weights=weights))
-    middle = float(np.average(target, weights=weights))
-    root = np.sqrt(weights)[:, None]
-    system = np.vstack([(clipped - centre) / scale * root, np.sqrt(RIDGE) * np.eye(seen.shape[1])])
-    wanted = np.r_[(target - middle) * root[:, 0], np.zeros(seen.shape[1])]
+    centre, scale, middle = clipped.mean(axis=0), clipped.std(axis=0), float(target.mean())
+    system = np.vstack([(clipped - centre) / scale, np.sqrt(RIDGE) * np.eye(seen.shape[1])])
+    wanted = np.r_[target - middle, np.zeros(seen.shape[1])]
     return low, high, centre, scale, optimize.nnls(system, wanted)[0], middle
 
 

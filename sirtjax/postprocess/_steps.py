@@ -21,10 +21,15 @@ class LargestComponent(Table):
     Attributes:
       kind: type of the step, "largest-component".
       labels: names of the labels of a model to which it applies; None for all. Kidneys and lungs have two parts.
+        `postprocess`, which knows no names, applies it to every mask.
     """
 
     kind: Literal["largest-component"] = "largest-component"
-    labels: tuple[str, ...] | None = None
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    def applies_to(self, labels: Sequence[str]) -> bool:
+        """Returns whether it applies to a mask made of these labels."""
+        return self.labels is None or not set(self.labels).isdisjoint(labels)
 
 
 class ErodeSelectDilate(Table):

@@ -83,6 +83,10 @@ class ModelSpec(Table):
             raise ValueError(f"`labels` must have distinct values, got {list(self.labels.values())}")
         if len(set(self.mirror_axes)) != len(self.mirror_axes):
             raise ValueError(f"`mirror_axes` must name each axis once, got {self.mirror_axes}")
+        for step in self.postprocess:
+            unknown = set(getattr(step, "labels", None) or ()) - set(self.labels)
+            if unknown:
+                raise ValueError(f"`postprocess` names labels that the model does not have: {sorted(unknown)}")
         classes = len(self.labels) + (self.activation == "softmax")
         if self.network.classes != classes:
             raise ValueError(f"the network has {self.network.classes} classes, expected {classes} for these labels")

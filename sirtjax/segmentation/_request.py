@@ -85,6 +85,7 @@ def make_request(
     labels = tuple(spec.labels) if structure is None else labels_for_structure(spec, structure)
     kind = check_inputs(volume, spec, modality=modality, liver=liver)
     names = tuple((spec.labels[name], name) for name in labels) if structure is None else ((1, structure),)
+    parts = [(name,) for name in labels] if structure is None else [labels]
     return Request(
         volume=volume,
         model=model,
@@ -92,7 +93,10 @@ def make_request(
         structure=structure,
         labels=labels,
         names=names,
-        steps={value: _steps(spec.postprocess, min_volume_ml, label=name) for value, name in names},
+        steps={
+            value: _steps(spec.postprocess, min_volume_ml, labels=own)
+            for (value, _), own in zip(names, parts, strict=True)
+        },
         liver=liver,
         mirror=mirror,
         maps=maps,
@@ -101,9 +105,11 @@ def make_request(
     )
 
 
-def _steps(steps: Sequence[PostprocessStep], min_volume_ml: float | None, *, label: str) -> tuple[PostprocessStep, ...]:
-    """Returns a model's post-processing of a label, with another minimum volume of components."""
-    kept = [one for one in steps if not isinstance(one, LargestComponent) or label in (one.labels or (label,))]
+def _steps(
+    steps: Sequence[PostprocessStep], min_volume_ml: float | None, *, labels: Sequence[str]
+) -> tuple[PostprocessStep, ...]:
+    """Returns a model's post-processing of a mask of these labels, with another minimum volume of components."""
+    kept = [one for one in steps if not isinstance(one, LargestComponent) or one.applies_to(labels)]
     if min_volume_ml is None:
         return tuple(kept)
     if not 0 <= min_volume_ml < math.inf:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
@@ -286,6 +287,25 @@ def test_only_the_labels_of_a_step_lose_their_smaller_components(with_lesions, m
         model = replace(with_lesions, spec=with_lesions.spec.model_copy(update={"postprocess": steps}))
         found = segmentation.segment(volume, model)
         assert dsc(found.labels.mask("cancer"), expected) > 0.93, named
+
+
+@pytest.mark.parametrize(
+    ("steps", "parts"),
+    [((), 2), ((LargestComponent(labels=("Liver",)),), 1), ((LargestComponent(labels=("cancer",)),), 1)],
+)
+def test_a_step_applies_to_a_structure_made_of_its_label(with_lesions, monkeypatch, steps, parts):
+    """The model writes "Liver", and the structure liver, which includes its cancer, loses its island all the same."""
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
+    volume, _ = patient(grid(), extra=[((100, 0, 0), 15)])
+    named = spec(labels={"Liver": 1, "cancer": 2}, network=with_lesions.spec.network, postprocess=steps)
+    found = segmentation.segment(volume, replace(with_lesions, spec=named), structure="liver")
+    assert ndimage.label(found.labels.mask("liver"))[1] == parts
+
+
+@pytest.mark.parametrize("labels", [("lver",), ("liver", "kidneys"), ()])
+def test_a_step_for_labels_that_the_model_lacks_is_refused(labels):
+    with pytest.raises(ValueError, match=r"\['(lver|kidneys)'\]|at least 1 item"):
+        spec(postprocess=(LargestComponent(labels=labels),))
 
 
 def test_lesions_are_looked_for_around_the_liver_alone(with_lesions, monkeypatch):
