@@ -9,7 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import segmentation_time
-from accelerator_measure import Bench, Row, roofline, row, timed
+from accelerator_measure import Bench, Row, on_host, roofline, row, timed
 from accelerator_operations import work_of
 
 from sirtjax import dosimetry, inference, io, metrics, networks, ops, phantom, segmentation
@@ -23,7 +23,8 @@ DOSE_LIMIT, DSC_LIMIT = 1e-3, 1e-3
 def liver_from_files(bench: Bench) -> list[Row]:
     """Segments CTs from files with threads that share the device, and compares the masks of both precisions."""
     model = segmentation.load_model("liver")
-    path, truth = write_ct(bench)
+    with on_host():
+        path, truth = write_ct(bench)
     files = [path] * bench.sizes.ct_files
 
     def one(file: Path) -> segmentation.Segmentation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -61,6 +62,12 @@ def installed_tools(python: str) -> dict[str, bool]:
     if "failed" in found:
         raise SystemExit(f"--peer-python {python}: cannot run it ({found['failed']}); use another Python")
     return found
+
+
+def on_host() -> AbstractContextManager[Any]:
+    """Returns a context in which JAX computes on the processor: phantoms need not be compiled for the accelerator."""
+    context: AbstractContextManager[Any] = jax.default_device(jax.local_devices(backend="cpu")[0])
+    return context
 
 
 def device_limits(sizes: Sizes) -> Row:

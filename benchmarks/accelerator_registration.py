@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 import registration_cases as cases
-from accelerator_measure import NOT_INSTALLED, Bench, Row, compiled, roofline, row, timed
+from accelerator_measure import NOT_INSTALLED, Bench, Row, compiled, on_host, roofline, row, timed
 from accelerator_operations import Work, work_of
 from registration_batch import liver_error_mm, peak_mb, prepare
 
@@ -34,7 +34,8 @@ def registrations(bench: Bench) -> Iterator[Row]:
     function = partial(registration.solve, config=config.structure())
 
     def draw(number: int) -> tuple[cases.Case, Path, Ready]:
-        case = cases.make_case(TASK, SEED + number, spacing_mm=sizes.case_mm)
+        with on_host():
+            case = cases.make_case(TASK, SEED + number, spacing_mm=sizes.case_mm)
         return case, write_pair(bench.folder / case.name, case), prepare(case, config)
 
     with ThreadPoolExecutor(bench.threads) as pool:
@@ -136,7 +137,7 @@ def batch(
     at = time.perf_counter()
     run()
     first_s = time.perf_counter() - at
-    times, found = timed(run, bench.sizes.repeats, warm=True)
+    times, found = timed(run, bench.sizes.batch_repeats, warm=True)
     solutions = [jax.tree.map(lambda leaf, at=at: leaf[at], found) for at in range(len(ready))]
     apart = [np.abs(a.displacement_mm - b.displacement_mm).max() for a, b in zip(alone, solutions, strict=True)]
     memory, whose = peak_mb()

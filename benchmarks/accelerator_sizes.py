@@ -18,6 +18,7 @@ class Sizes:
       matmul: rows of the square matrices whose product measures the peak of the device.
       copy_mb: megabytes of the array whose copy measures the bandwidth.
       repeats: timed calls; their median is reported.
+      batch_repeats: the same for registrations in one program.
       case_mm: voxel size of the phantom pairs.
       preset: overrides of the registration preset.
       pairs: different pairs; larger batches repeat them.
@@ -36,6 +37,7 @@ class Sizes:
     matmul: int
     copy_mb: int
     repeats: int
+    batch_repeats: int
     case_mm: float
     preset: tuple[str, ...]
     pairs: int
@@ -55,6 +57,7 @@ FULL = Sizes(
     matmul=8192,
     copy_mb=2048,
     repeats=5,
+    batch_repeats=2,
     case_mm=3.0,
     preset=(),
     pairs=8,
@@ -74,6 +77,7 @@ SMALL = Sizes(
     matmul=512,
     copy_mb=64,
     repeats=1,
+    batch_repeats=1,
     case_mm=9.0,
     preset=(
         "lattice.shape=[48,36,36]",
