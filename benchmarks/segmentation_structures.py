@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from segmentation_cases import Case
 from segmentation_hard import MIN_LIVER_ML, case_of
 
 from sirtjax import metrics, segmentation, synthesis
@@ -27,6 +28,7 @@ from sirtjax.volume import Geometry
 MIN_STRUCTURE_ML = 5.0
 USUAL, STRUCTURES = (50_000, 40), (90_000, 24)
 Row = dict[str, Any]
+Array = np.ndarray[Any, Any]
 
 
 def config_of(step: str) -> synthesis.SynthesisConfig:
@@ -44,26 +46,32 @@ def config_of(step: str) -> synthesis.SynthesisConfig:
     return preset.model_copy(update=update)
 
 
-def rows_of(step: str, model: Model, bank: synthesis.ShapeBank) -> Iterator[Row]:
-    """DSC of each structure in each phantom."""
+def phantoms(step: str, bank: synthesis.ShapeBank, *, count: int, first: int) -> Iterator[tuple[int, Array, Case]]:
+    """The first phantoms of a step that show enough of the liver: seed, labels and case."""
     config = config_of(step)
     grid = Geometry.from_affine(config.shape, np.diag([config.spacing_mm] * 3 + [1.0]))
     sample = jax.jit(synthesis.random_sample, static_argnames="config")
-    seed, count = USUAL if step == "usual" else STRUCTURES
-    voxel_ml, done = config.spacing_mm**3 / 1000, 0
+    voxel_ml, seed, done = config.spacing_mm**3 / 1000, first, 0
     while done < count:
         image, labels = (np.asarray(part) for part in sample(jax.random.key(seed), bank, config=config))
         liver = np.isin(labels, (1, 2))
         if step == "structures" or liver.sum() * voxel_ml >= MIN_LIVER_ML:
             done += 1
-            case = case_of(image, liver, grid, step, seed)
-            wanted = "liver" if step == "usual" else None
-            found = segmentation.segment(case.image, model, structure=wanted, modality=case.modality)
-            for name, truth in truths(step, labels, liver):
-                if truth.sum() * voxel_ml >= MIN_STRUCTURE_ML:
-                    dsc = float(metrics.dice(found.labels.mask(name), truth))
-                    yield {"seed": seed, "modality": case.modality, "structure": name, "dsc": dsc}
+            yield seed, labels, case_of(image, liver, grid, step, seed)
         seed += 1
+
+
+def rows_of(step: str, model: Model, bank: synthesis.ShapeBank) -> Iterator[Row]:
+    """DSC of each structure in each phantom."""
+    first, count = USUAL if step == "usual" else STRUCTURES
+    voxel_ml = config_of(step).spacing_mm ** 3 / 1000
+    for seed, labels, case in phantoms(step, bank, count=count, first=first):
+        wanted = "liver" if step == "usual" else None
+        found = segmentation.segment(case.image, model, structure=wanted, modality=case.modality)
+        for name, truth in truths(step, labels, np.isin(labels, (1, 2))):
+            if truth.sum() * voxel_ml >= MIN_STRUCTURE_ML:
+                dsc = float(metrics.dice(found.labels.mask(name), truth))
+                yield {"seed": seed, "modality": case.modality, "structure": name, "dsc": dsc}
 
 
 def truths(step: str, labels: np.ndarray, liver: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -37,12 +37,16 @@ class SyntheticConfig(Table):
       bank: file of liver shapes (`sirtjax.synthesis.save_shape_bank`); its held-back shapes are for validation.
       synthesis: preset of configs/synthesis by {preset = "name"} with keys to change, or a whole table.
       validation_cases: number of samples of held-back shapes in a validation.
+      patch_shape: voxels of the network's input, a random patch of the sample; None for the whole sample.
+      foreground: probability that the middle of a patch is a voxel of a class.
     """
 
     kind: Literal["synthetic"]
     bank: Path
     synthesis: SynthesisConfig = Field(default_factory=lambda: load_preset("default"))
     validation_cases: Count = 64
+    patch_shape: tuple[Count, Count, Count] | None = None
+    foreground: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @field_validator("synthesis", mode="before")
     @classmethod

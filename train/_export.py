@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from sirtjax import synthesis
 from sirtjax.errors import ConfigError
+from sirtjax.networks import DeepMedicConfig, NetworkConfig
 from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation import LesionDetectability, Model, ModelSpec, Tiles
@@ -109,10 +110,19 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
 def _preparation(config: TrainingConfig) -> tuple[FixedPreprocessing, Tiles]:
     match config.data:
         case SyntheticConfig() as data:
-            return synthesis.preprocessing_for(data.synthesis), Tiles(shape=data.synthesis.shape)
+            shape = tile_shape(config.network, data.patch_shape or data.synthesis.shape)
+            return synthesis.preprocessing_for(data.synthesis), Tiles(shape=shape, overlap=_overlap(config.network))
         case FilesConfig() as data:
             shape = tile_shape(config.network, data.patch_shape)
             return data.prepared, Tiles(shape=shape, overlap=data.overlap)
+
+
+def _overlap(network: NetworkConfig) -> float:
+    """Returns the overlap of tiles for which a training on random phantoms has no value.
+
+    The output of DeepMedic does not depend on the tile, so its tiles need none.
+    """
+    return 0.0 if isinstance(network, DeepMedicConfig) else Tiles.model_fields["overlap"].default
 
 
 def _flipped(config: TrainingConfig) -> tuple[int, ...]:

@@ -3,15 +3,20 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Float, Shaped
 
 from sirtjax import networks, synthesis
 from sirtjax.train._classes import channels_of
 from sirtjax.train._data_config import SyntheticConfig
+from sirtjax.train._sample_patch import random_patch
 from sirtjax.train._source import SampleSource, sample_source
 from sirtjax.train._training_file import TrainingConfig
 from sirtjax.typing import Array
+
+# Folded into the key of a sample for the position of its patch; the sample itself folds in small numbers.
+PATCH = 0x9A7C4
 
 
 def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> SampleSource:
@@ -27,11 +32,25 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
       ConfigError: the network takes no samples of this shape.
       ImageFormatError: the file of liver shapes is missing or damaged.
     """
-    networks.output_shape(config.network, data.synthesis.shape)  # refuses what does not fit
+    shape = data.patch_shape or data.synthesis.shape
+    judged = networks.output_shape(config.network, shape)  # refuses what does not fit
+    values = [value for one in config.classes for value in one.values]
+    unseen = synthesis.preprocessing_for(data.synthesis).intensities[0].unseen
     bank, names = synthesis.load_shape_bank(data.bank)
 
     def sample(key: jax.Array, bank: synthesis.ShapeBank) -> tuple[Array, Array]:
         image, labels = synthesis.random_sample(key, bank, config=data.synthesis)
+        if data.patch_shape is not None:
+            image, labels = random_patch(
+                jax.random.fold_in(key, PATCH),
+                image,
+                labels,
+                wanted=jnp.isin(labels, jnp.array(values)),
+                shape=shape,
+                judged=judged,
+                foreground=data.foreground,
+                unseen=unseen,
+            )
         return image[..., None], channels_of(labels, config.classes, count=channels)
 
     def predict(variables: Any, images: Array) -> Array:

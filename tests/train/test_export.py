@@ -83,16 +83,19 @@ def test_the_verb_writes_a_model_that_can_be_read(run, tmp_path, capsys):
     assert segmentation.read_model(target).spec.name == "mine"
 
 
+DEEPMEDIC = [
+    "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
+    "network.combined=[2,2]",
+]
 TINY = {
     "thesis-lesions-3mm-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-ct": ["network.features=[2,2,2,2]"],
     "thesis-lesions-generalised": ["network.features=[2,2,2,2]"],
     "lesions-synthetic": ["network.features=[2,2,2,2,2]"],
     "thesis-lesions-mr": ["network.features=[2,2,2,2]"],
-    "thesis-liver-deepmedic-ct": [
-        "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
-        "network.combined=[2,2]",
-    ],
+    "thesis-liver-synthetic": ["network.features=[2,2,2,2]"],
+    "thesis-liver-deepmedic-ct": DEEPMEDIC,
+    "thesis-liver-deepmedic-synthetic": DEEPMEDIC,
 }
 
 
@@ -163,6 +166,29 @@ def test_deepmedic_takes_more_at_once_than_in_training(tmp_path):
     assert (spec.tiles.shape, spec.tiles.overlap) == ((345, 345, 345), 0.0)
     assert networks.output_shape(spec.network, spec.tiles.shape) == (45, 45, 45)
     assert (spec.activation, spec.labels) == ("sigmoid", {"liver": 1})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "tile", "overlap", "activation"),
+    [
+        ("thesis-liver-synthetic", (189, 162, 162), 0.5, "softmax"),
+        ("thesis-liver-deepmedic-synthetic", (168, 168, 168), 0.0, "sigmoid"),
+    ],
+)
+def test_networks_of_the_thesis_trained_with_random_phantoms(tmp_path, recipe, tile, overlap, activation):
+    spec = made_of(recipe, tmp_path / "run").spec
+    assert (spec.tiles.shape, spec.tiles.overlap) == (tile, overlap)
+    assert spec.preprocessing == synthesis.preprocessing_for(
+        synthesis.load_preset("hard").model_copy(update={"spacing_mm": 3.0})
+    )
+    assert (spec.activation, spec.labels) == (activation, {"liver": 1})
+    assert spec.modalities == ("CT", "MR") and spec.postprocess == (LargestComponent(), FillHoles())
+
+
+def test_tiles_of_deepmedic_are_not_too_large():
+    table = {"architecture": "deepmedic", "classes": 1, "factors": [1, 3], "features": [[2]] * 2, "combined": [2]}
+    config = networks.network_config(table)
+    assert tile_shape(config, (21, 30, 66)) == (51, 54, 66)  # outputs 15, 24 and 60: times 3, 2 and 1
 
 
 @pytest.mark.slow

@@ -131,6 +131,17 @@ def test_every_recipe_can_be_read(name, tmp_path):
         assert answer == papers.get(config.network.architecture, (128, 128, 128))
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("thesis-liver-synthetic", (163, 136, 136)), ("thesis-liver-deepmedic-synthetic", (48, 48, 48))],
+)
+def test_patches_of_random_phantoms_fit_the_network(name, answer):
+    data = (config := train.load_training(name)).data
+    assert networks.output_shape(config.network, data.patch_shape) == answer
+    whole = all(n <= m for n, m in zip(data.synthesis.shape, answer, strict=True))
+    assert whole or data.foreground == 0.5  # either the output contains the phantom, or segments are balanced
+
+
 def test_channels_of_classes():
     import numpy as np
 
