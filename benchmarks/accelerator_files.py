@@ -28,7 +28,7 @@ def liver_from_files(bench: Bench) -> list[Row]:
     files = [path] * bench.sizes.ct_files
 
     def one(file: Path) -> segmentation.Segmentation:
-        return segmentation.segment(read_ct(file), model)
+        return segmentation.segment(read_ct(file), model, structure="liver")
 
     def run() -> list[segmentation.Segmentation]:
         with ThreadPoolExecutor(bench.threads) as pool:
