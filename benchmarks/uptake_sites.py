@@ -1,7 +1,8 @@
 """Measures detections and false positives of the search for extrahepatic uptake on digital phantoms.
 
 A deposit is a sphere in stomach, bowel or pancreas of the phantom, added to its true activity before blur and noise.
-Usage: python benchmarks/uptake_sites.py --preset small --seeds 200:210 [--threshold 0.1] [--margin-fwhm 1.0]
+With --automatic, sites are named after organs that the bundled liver model segments on the CT of the SPECT/CT.
+Usage: python benchmarks/uptake_sites.py --preset small --seeds 200:210 [--automatic] [--threshold 0.1]
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sirtjax import ops, spatial
+from sirtjax.io import Image, Source
 from sirtjax.phantom import Patient, load_preset, simulate_patient
 from sirtjax.phantom import _acquire as acquire
 from sirtjax.phantom._tissues import Organ
-from sirtjax.workflows import find_uptake
+from sirtjax.workflows import automatic_hooks, find_uptake
 
 ORGANS = {"stomach": Organ.STOMACH, "bowel": Organ.BOWEL, "pancreas": Organ.PANCREAS}
 RADIUS_MM = 12.0
@@ -33,6 +36,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.2)
     parser.add_argument("--margin-fwhm", type=float, default=1.0)
     parser.add_argument("--min-ml", type=float, default=2.0)
+    parser.add_argument("--automatic", action="store_true", help="organs of the bundled liver model")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     first, last = (int(part) for part in options.seeds.split(":"))
@@ -47,7 +51,7 @@ def main() -> None:
         options.write.write_text(json.dumps({"options": named, "summary": summary, "rows": rows}, indent=1) + "\n")
 
 
-def measured(seed: int, options: argparse.Namespace) -> list[dict[str, object]]:
+def measured(seed: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns one row per fraction of the activity in the deposit; 0 for no deposit."""
     patient = simulate_patient(seed, load_preset(options.preset), sessions=("spect",))
     truth, config = patient.activity["spect"], patient.config.spect
@@ -55,20 +59,20 @@ def measured(seed: int, options: argparse.Namespace) -> list[dict[str, object]]:
     liver = inside(patient, "liver")
     random = np.random.default_rng([seed, 1])
     deposit, centre_mm, organ = sphere(patient, liver, random)
-    found_rows: list[dict[str, object]] = []
+    found_rows: list[dict[str, Any]] = []
+    masks = automatic(patient) if options.automatic else contoured(patient)
     for fraction in FRACTIONS:
         activity = np.asarray(truth.array, np.float64)
         activity = activity * (1 - fraction) + fraction * activity.sum() * deposit / deposit.sum()
         seen = acquire.blur(activity.astype(np.float32), grid, fwhm_mm=config.fwhm_mm)
         counts = acquire.poisson_counts(np.random.default_rng([seed, 2]), seen, counts=config.counts)
         margin_mm = options.margin_fwhm * config.fwhm_mm
-        organs = np.asarray(patient.labels["spect"]["organs"].array)
         regions = find_uptake(
             counts,
             grid,
             liver=liver,
             excluded=inside(patient, "lungs"),
-            organs={name: on_grid(patient, organs == value) for name, value in ORGANS.items()},
+            organs=masks,
             threshold_fraction=options.threshold,
             margin_mm=margin_mm,
             min_ml=options.min_ml,
@@ -88,11 +92,27 @@ def measured(seed: int, options: argparse.Namespace) -> list[dict[str, object]]:
                     default=None,
                 ),
                 "organ": organ,
+                "named": [one.organ for one in near],
                 "sites": [one.site for one in regions],
             }
         )
         print(json.dumps(found_rows[-1]))
     return found_rows
+
+
+def contoured(patient: Patient) -> dict[str, np.ndarray]:
+    """Returns the true organs on the grid of the SPECT."""
+    organs = np.asarray(patient.labels["spect"]["organs"].array)
+    return {name: on_grid(patient, organs == value) for name, value in ORGANS.items()}
+
+
+def automatic(patient: Patient) -> dict[str, np.ndarray]:
+    """Returns the organs that a plan segments automatically, on the grid of the SPECT."""
+    ct, grid = patient.images["spect_ct"], patient.activity["spect"].geometry
+    segment = automatic_hooks().segment_organs
+    assert segment is not None
+    found = segment(Image(ct, Source(path=Path("simulated"), format="nifti", modality="CT")))
+    return {name: np.asarray(spatial.occupancy(one.labels, name, grid)) >= 0.5 for name, one in found.items()}
 
 
 def inside(patient: Patient, name: str) -> np.ndarray:
@@ -131,14 +151,16 @@ def sphere(patient: Patient, liver: np.ndarray, random: np.random.Generator) -> 
     return weight / 125, centre, organ
 
 
-def summarised(rows: list[dict[str, object]], fraction: float) -> dict[str, object]:
-    """Returns the number of phantoms with a detection and with a false positive for one fraction."""
+def summarised(rows: list[dict[str, Any]], fraction: float) -> dict[str, object]:
+    """Returns the number of phantoms with a detection, a false positive, a right or a wrong name, for a fraction."""
     chosen = [row for row in rows if row["fraction"] == fraction]
     return {
         "fraction": fraction,
         "phantoms": len(chosen),
         "with_detection": sum(bool(row["detected"]) for row in chosen),
         "with_false_positive": sum(bool(row["false"]) for row in chosen),
+        "named_right": sum(row["organ"] in row["named"] for row in chosen),
+        "named_wrong": sum(bool({*row["named"]} - {row["organ"], None}) for row in chosen),
     }
 
 

@@ -347,6 +347,10 @@ _RULES: tuple[CheckRule, ...] = (
         "the lungs have no mask, so uptake in them is listed as uptake outside the liver",
     ),
     _rule(
+        "SJ576", "info", "Organs of the search segmented automatically",
+        "{where}",
+    ),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),

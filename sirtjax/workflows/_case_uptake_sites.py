@@ -13,12 +13,24 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class OrganMasksTable(Table):
-    """Masks of organs outside the liver, after which uptake is named; each mask of the file is one organ."""
+    """Masks of organs outside the liver, after which uptake is named; each mask of the file is one organ.
 
-    path: Path
+    `automatic` segments the organs on the CT of the activity image or on the diagnostic image instead.
+    """
+
+    path: Path | None = None
+    automatic: bool = False
     image: Literal["activity", "diagnostic"]
     names: tuple[str, ...] | None = None
     labels: dict[int, str] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> OrganMasksTable:
+        if self.automatic == (self.path is not None):
+            raise ValueError("give either `path` or `automatic = true`")
+        if self.automatic and (self.names is not None or self.labels is not None):
+            raise ValueError("`names` and `labels` belong to the masks of `path`; remove them with `automatic = true`")
+        return self
 
 
 class ReviewedSiteTable(Table):
@@ -47,4 +59,9 @@ class UptakeSitesTable(Table):
     def _named(self) -> UptakeSitesTable:
         if self.physiological and self.organs is None:
             raise ValueError("`physiological` names masks of [uptake_sites.organs], which is missing")
+        if self.physiological and self.organs is not None and self.organs.automatic:
+            raise ValueError(
+                "`physiological` excludes uptake from the search, which an automatic organ must not do; contour the "
+                "organ and give its file as organs.path"
+            )
         return self

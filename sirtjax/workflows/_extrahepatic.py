@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from sirtjax import ops, spatial
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError
+from sirtjax.io import Image
 from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows._case import Case, MaskTable
 from sirtjax.workflows._case_images import CaseImages
-from sirtjax.workflows._case_uptake_sites import ReviewedSiteTable, UptakeSitesTable
-from sirtjax.workflows._products import AllStepResults
+from sirtjax.workflows._case_uptake_sites import OrganMasksTable, ReviewedSiteTable, UptakeSitesTable
+from sirtjax.workflows._products import AllStepResults, Hooks
 from sirtjax.workflows._results import InjectionResult
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uptake_record import PhysiologicalUptake, UptakeSite, UptakeSites
@@ -46,18 +47,34 @@ def search_margin_mm(case: Case) -> float | None:
     return margin_mm
 
 
-def check_organs(case: Case, images: CaseImages) -> None:
+def check_organs(case: Case, images: CaseImages, hooks: Hooks) -> None:
     """Checks the organ masks of [uptake_sites], before the dose is computed.
 
     Raises:
-      ConfigError: a mask is missing, or a name of `physiological` is not among the masks.
+      ConfigError: a mask is missing, a name of `physiological` is not among the masks, or organs are to be segmented
+        and nothing can.
     """
-    if case.uptake_sites is not None:
-        _organs(case, case.uptake_sites, images)
+    table = case.uptake_sites
+    if table is None or table.organs is None:
+        return
+    if table.organs.image == "diagnostic" and case.registration is None:
+        raise ConfigError("uptake_sites.organs is on the diagnostic image; add a [registration] to the activity image")
+    if not table.organs.automatic:
+        _contoured(table, table.organs, images)
+        return
+    if _image_of(table.organs, images) is None:
+        wanted = "images.ct" if table.organs.image == "activity" else "images.diagnostic"
+        raise ConfigError(f"uptake_sites.organs.automatic segments {wanted}, which the case does not have; add it")
+    if hooks.segment_organs is None:
+        raise ConfigError("uptake_sites.organs.automatic: no program segments organs here; give masks as organs.path")
 
 
 def uptake_sites(
-    case: Case, products: AllStepResults, setting: DosimetryContext, injections: Sequence[InjectionResult]
+    case: Case,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    injections: Sequence[InjectionResult],
+    hooks: Hooks,
 ) -> tuple[UptakeSites | None, tuple[Check, ...]]:
     """Returns the uptake outside the liver with checks; None if the case has no [uptake_sites].
 
@@ -66,6 +83,7 @@ def uptake_sites(
       products: images and masks of the case.
       setting: the mapped case, for the counts of the injected territories.
       injections: prescribed activities, for the estimated doses.
+      hooks: automatic segmentation of organs.
 
     Raises:
       ConfigError: an organ mask is missing, or a name of `physiological` is not among the masks.
@@ -76,7 +94,7 @@ def uptake_sites(
     activity = products.images.activity.volume
     grid, counts = activity.geometry, np.asarray(activity.array, np.float32)
     liver = _voi_mask(products, products.liver.labels, products.liver.name, products.liver.frame, grid)
-    organs = _organ_masks(case, table, products, grid)
+    organs, segmented = _organ_masks(table, products, grid, hooks)
     excluded = np.zeros(grid.shape, bool)
     if products.lungs is not None:
         excluded |= _voi_mask(products, products.lungs.labels, products.lungs.name, products.lungs.frame, grid)
@@ -130,6 +148,8 @@ def uptake_sites(
             checks.append(make_check("SJ574", where=f"[{point}] mm ({note.reason})"))
     if products.lungs is None:
         checks.append(make_check("SJ575"))
+    if segmented is not None:
+        checks.append(make_check("SJ576", where=segmented))
     found = UptakeSites(
         threshold_fraction=table.threshold_fraction,
         margin_mm=margin_mm,
@@ -172,12 +192,9 @@ def _voi_mask(
     return np.asarray(spatial.occupancy(labels, name, grid, transform=pull)) >= 0.5
 
 
-def _organs(case: Case, table: UptakeSitesTable, images: CaseImages) -> dict[str, LabelMap]:
-    if table.organs is None:
-        return {}
-    if table.organs.image == "diagnostic" and case.registration is None:
-        raise ConfigError("uptake_sites.organs is on the diagnostic image; add a [registration] to the activity image")
-    masks = chosen_masks(MaskTable(**table.organs.model_dump()), images)
+def _contoured(table: UptakeSitesTable, organs: OrganMasksTable, images: CaseImages) -> dict[str, LabelMap]:
+    """The organs of a file, each a map of its own."""
+    masks = chosen_masks(MaskTable(**organs.model_dump(exclude={"automatic"})), images)
     unknown = [name for name in table.physiological if name not in masks]
     if unknown:
         raise ConfigError(
@@ -189,15 +206,36 @@ def _organs(case: Case, table: UptakeSitesTable, images: CaseImages) -> dict[str
     }
 
 
-def _organ_masks(case: Case, table: UptakeSitesTable, products: AllStepResults, grid: Geometry) -> dict[str, Mask]:
+def _image_of(organs: OrganMasksTable, images: CaseImages) -> Image | None:
+    """The image that organs are segmented on."""
+    return images.ct if organs.image == "activity" else images.diagnostic
+
+
+def _organ_masks(
+    table: UptakeSitesTable, products: AllStepResults, grid: Geometry, hooks: Hooks
+) -> tuple[dict[str, Mask], str | None]:
+    """The voxels of each organ, and a sentence about their segmentation; None for contours.
+
+    The name of an automatic organ says so, wherever it is shown.
+    """
     found: dict[str, Mask] = {}
-    if table.organs is None:
-        return found
-    for name, whole in _organs(case, table, products.images).items():
-        found[name] = _voi_mask(products, whole, name, table.organs.image, grid)
+    organs, by = table.organs, None
+    if organs is None:
+        return found, by
+    if organs.automatic:
+        image = _image_of(organs, products.images)
+        if image is None or hooks.segment_organs is None:
+            raise ConfigError("uptake_sites.organs.automatic: nothing to segment; see `check_organs`")
+        by = "the automatic segmentation found no organ outside the liver: sites are named by their position"
+        for name, one in hooks.segment_organs(image).items():
+            found[f"{name} (automatic)"] = _voi_mask(products, one.labels, name, organs.image, grid)
+            by = f"sites of uptake are named after organs that {one.method} segmented, not verified"
+        return found, by
+    for name, whole in _contoured(table, organs, products.images).items():
+        found[name] = _voi_mask(products, whole, name, organs.image, grid)
         if name in table.physiological and not found[name].any():
             raise ConfigError(f"uptake_sites.organs: {name!r} is outside the activity image; check its frame")
-    return found
+    return found, by
 
 
 def _review(region: UptakeRegion, grid: Geometry, reviewed: Sequence[ReviewedSiteTable]) -> ReviewedSiteTable | None:

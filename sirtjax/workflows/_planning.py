@@ -56,7 +56,7 @@ def plan_case(
     check_robust(case)
     search_margin_mm(case)
     images, products = made_images(case, products=products, hooks=hooks)
-    check_organs(case, images)
+    check_organs(case, images, hooks)
     checks = (*activity_nuclide_checks(case, images, "plan"), *interval_checks(case, images, "plan"))
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
@@ -85,7 +85,7 @@ def plan_case(
     met = objective_results(prescription.outcomes)
     methods = (*result.methods, *prescription_facts(case, setting))
     order, missing = case_order(case, injections, result.vois, nuclide=setting.nuclide.name)
-    sites, outside = uptake_sites(case, mapped, setting, injections)
+    sites, outside = uptake_sites(case, mapped, setting, injections, hooks)
     result = replace(
         result,
         checks=(*result.checks, *missing, *outside),

@@ -12,7 +12,7 @@ from sirtjax.workflows._case import Frame
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._used_mask import UsedMask
-from sirtjax.workflows._voi import SegmentLesions, SegmentOrgan, Voi
+from sirtjax.workflows._voi import SegmentLesions, SegmentOrgan, SegmentOrgans, Voi
 
 # The steps of thesis section 8.3; the seventh, the prescription, is `plan_case`.
 Step = Literal["images", "liver", "lesions", "territories", "registration", "resampling"]
@@ -28,6 +28,7 @@ class Hooks:
       segment_lesions: function that segments the lesions of an image within the liver if the case has no lesion masks.
       segment_lungs: function that segments both lungs on the CT if the shunt is measured in the SPECT and the case has
         no lung mask.
+      segment_organs: function that segments organs outside the liver if the case asks for it in [uptake_sites.organs].
       register: function that replaces the registration of the diagnostic image.
       on_step: called with the name of each step as it begins.
     """
@@ -35,6 +36,7 @@ class Hooks:
     segment_liver: SegmentOrgan | None = None
     segment_lesions: SegmentLesions | None = None
     segment_lungs: SegmentOrgan | None = None
+    segment_organs: SegmentOrgans | None = None
     register: Register | None = None
     on_step: Callable[[str], None] = lambda step: None
 

@@ -30,6 +30,8 @@ class AutomaticMask:
 
 # Interface of an automatic segmentation: an image in, one map per VOI out.
 SegmentOrgan = Callable[[io.Image], LabelMap | AutomaticMask]
+# Organs outside the liver by name; empty if the model finds none.
+SegmentOrgans = Callable[[io.Image], Mapping[str, AutomaticMask]]
 # For lesions the liver is passed if it is in the frame of the image.
 SegmentLesions = Callable[[io.Image, LabelMap | None], Mapping[str, LabelMap | AutomaticMask]]
 

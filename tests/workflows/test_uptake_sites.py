@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError, InputError
-from sirtjax.io import write_nifti
+from sirtjax.io import read_nifti, write_nifti
 from sirtjax.reports import report_html
 from sirtjax.spatial import rigid_matrix
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import find_uptake, load_case, plan_case, result_to_json, verify_case
+from sirtjax.workflows import AutomaticMask, Hooks, find_uptake, load_case, plan_case, result_to_json, verify_case
 
 SCHEMA = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
 MARGIN_MM = 12.0
@@ -202,6 +202,40 @@ def test_masks_name_a_site_and_a_person_reviews_it(patient):
     assert codes(result) == ["SJ575"]
 
 
+AUTOMATIC = {"organs": {"automatic": True, "image": "activity"}}
+
+
+def segmenting(patient, names):
+    """Hooks whose program finds the mask of the deposit under these names, on the CT."""
+
+    def organs(image):
+        labels = read_nifti(patient / "organs.nii").volume
+        mask = np.asarray(labels.array) > 0
+        return {
+            name: AutomaticMask(LabelMap.from_mask(mask, labels.geometry, name=name), "the model 'x'") for name in names
+        }
+
+    return Hooks(segment_organs=organs)
+
+
+@pytest.mark.slow
+def test_a_site_is_named_after_an_organ_that_a_program_segmented(patient):
+    written = case.write_case(patient, uptake_sites=TABLE | AUTOMATIC)
+    result, _, _ = plan_case(load_case(written), hooks=segmenting(patient, ["stomach"]))
+    (site,) = result.uptake_sites.sites
+    assert (site.site, site.organ, result.uptake_sites.organs) == (
+        *["stomach (automatic)"] * 2,
+        ("stomach (automatic)",),
+    )
+    assert codes(result) == ["SJ572", "SJ575", "SJ576"]
+    assert "organs that the model 'x' segmented, not verified" in result.checks[-1].message
+    # It is not excluded from the search, and its dose is that without organs.
+    other, _, _ = plan_case(load_case(written), hooks=segmenting(patient, []))
+    (unnamed,) = other.uptake_sites.sites
+    assert unnamed.site.startswith("caudal-left of the liver, ") and unnamed.mean_gy == site.mean_gy
+    assert "found no organ outside the liver" in other.checks[-1].message
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -209,6 +243,12 @@ def test_masks_name_a_site_and_a_person_reviews_it(patient):
         ({"organs": {"path": "organs.nii", "image": "activity"}, "physiological": ["bladder"]}, "no mask is named"),
         ({"organs": {"path": "none.nii", "image": "activity"}}, "none.nii"),
         ({"organs": {"path": "organs.nii", "image": "diagnostic"}}, "registration"),
+        ({"organs": {"image": "activity"}}, "either `path` or `automatic = true`"),
+        ({"organs": {"path": "organs.nii", "automatic": True, "image": "activity"}}, "either `path` or `automatic"),
+        ({"organs": {"automatic": True, "image": "activity", "names": ["stomach"]}}, "belong to the masks of `path`"),
+        ({"organs": {"automatic": True, "image": "activity"}, "physiological": ["stomach"]}, "must not do"),
+        ({"organs": {"automatic": True, "image": "activity"}}, "no program segments organs here"),
+        ({"organs": {"automatic": True, "image": "diagnostic"}}, "registration"),
         ({"threshold_fraction": 0.0}, "uptake_sites.threshold_fraction"),
         ({"min_ml": -1.0}, "uptake_sites.min_ml"),
         ({"reviewed": [{"point_mm": [1.0, 2.0, 3.0]}]}, "reason: Field required"),
@@ -221,6 +261,13 @@ def test_a_wrong_table_is_refused_before_the_dose_is_computed(patient, table, me
     monkeypatch.setattr("sirtjax.workflows._planning.made_all", never)
     with pytest.raises(InputError, match=message):
         plan(patient, table)
+
+
+def test_organs_are_segmented_only_on_an_image_of_the_case(patient):
+    images = {"activity": {"path": "spect.nii", "resolution_fwhm_mm": 7.0}}
+    path = case.write_case(patient, uptake_sites=TABLE | AUTOMATIC, images=images)
+    with pytest.raises(ConfigError, match=r"automatic segments images\.ct, which the case does not have"):
+        plan_case(load_case(path), hooks=segmenting(patient, ["stomach"]))
 
 
 def test_the_margin_needs_a_resolution_and_a_verification_has_no_search(patient):
