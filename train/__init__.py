@@ -27,6 +27,7 @@ from sirtjax.train._joint_course import begin_stage as begin_stage
 from sirtjax.train._joint_course import joint_optimiser as joint_optimiser
 from sirtjax.train._joint_course import stage_learning_rate as stage_learning_rate
 from sirtjax.train._joint_course import stage_place as stage_place
+from sirtjax.train._joint_initial import initial_progress as initial_progress
 from sirtjax.train._joint_loop import JointOutcome as JointOutcome
 from sirtjax.train._joint_loop import train_joint as train_joint
 from sirtjax.train._joint_loss import JointLossConfig as JointLossConfig
@@ -153,6 +154,7 @@ __all__ = [
     "first_joint_state",
     "first_progress",
     "first_state",
+    "initial_progress",
     "is_joint_run",
     "joint_gradients",
     "joint_loss",

@@ -20,6 +20,7 @@ from sirtjax.train._devices import AXIS, place, replicated
 from sirtjax.train._joint_batch import make_joint_step
 from sirtjax.train._joint_config import JointOptimiserConfig
 from sirtjax.train._joint_course import StagePlace, begin_stage, stage_learning_rate, stage_place
+from sirtjax.train._joint_initial import initial_progress
 from sirtjax.train._joint_log import JointLog
 from sirtjax.train._joint_loss import JointPair
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables
@@ -84,6 +85,7 @@ def train_joint(
       ComputationError: the loss or its gradients are not finite.
       InputError: a step needs more memory than is available.
       ConfigError: the devices cannot divide the batch, or the state in the folder is of another config.
+      ModelError: the initial weights do not exist, or belong to another network.
     """
     check_batch(config, mesh)
     schedule = Schedule(
@@ -94,7 +96,9 @@ def train_joint(
         max_time_s=max_time_s,
         first_save_s=first_save_s,
     )
-    progress = saved_or_first(run / STATE, first_progress(config), resume=resume, on_note=on_note)
+    goes_on = resume and (run / STATE).is_file()
+    first = first_progress(config) if goes_on else initial_progress(config)
+    progress = saved_or_first(run / STATE, first, resume=resume, on_note=on_note)
     state, done, end = place(progress.state, mesh), int(progress.state.step), config.course.steps
     log = JointLog(run if jax.process_index() == 0 else None, config, end, on_progress)
     pairs = source.feed(done * config.trainer.batch_size)

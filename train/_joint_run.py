@@ -51,6 +51,7 @@ def run_joint_training(
     Raises:
       OutputError: the folder contains files and `resume` is false, or another training writes there.
       ConfigError: the folder is a run of another config, the network does not fit the grid, or data are missing.
+      ModelError: the initial weights do not exist, or belong to another network.
       ComputationError: the loss is not finite.
       InputError: an image cannot be used, or a step needs more memory than is available.
     """

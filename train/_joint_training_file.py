@@ -35,6 +35,7 @@ class JointTrainingConfig(Table):
       data: source of the pairs.
       loss, optimiser, course, trainer, log: tables described by their classes.
       source: source of the recipe, for the model's description.
+      weights: initial weights instead of random ones: the name or folder of a model, or the folder of a run.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -48,6 +49,7 @@ class JointTrainingConfig(Table):
     trainer: JointTrainerConfig = JointTrainerConfig()
     log: LogConfig = LogConfig()
     source: str = ""
+    weights: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,84 @@
+"""The weights that the training of a registration network begins with."""
+
+import json
+
+import jax
+import joint_toy as toy
+import numpy as np
+import pytest
+
+from sirtjax import networks, registration_networks, train
+from sirtjax.errors import ModelError
+
+
+def other_weights(made, seed=5):
+    """Variables in which every number, also of the output layers, differs from sampled ones."""
+    rng = np.random.default_rng(seed)
+    first = train.first_progress(made).state.variables
+    return jax.tree.map(lambda x: rng.uniform(1, 2, x.shape).astype(np.float32), first)
+
+
+def saved_model(made, path):
+    variables = other_weights(made)
+    spec = registration_networks.RegistrationModelSpec(
+        name="other", network=made.network, preprocessing=made.preprocessing, shape=toy.SHAPE, source="", licence=""
+    )
+    registration_networks.save_registration_model(
+        path, registration_networks.RegistrationModel(spec=spec, variables=variables)
+    )
+    return variables
+
+
+def assert_same(one, two):
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+def test_it_begins_with_the_weights_of_a_model(tmp_path):
+    made = toy.config()
+    variables = saved_model(made, tmp_path / "model")
+    state = train.initial_progress(toy.config(weights=str(tmp_path / "model"))).state
+    assert_same(state.variables, variables)
+    assert_same(state.average, variables["params"])
+    assert int(state.step) == 0
+    assert_same(state.optimiser, train.first_progress(made).state.optimiser)
+    # Without weights they are sampled from the seed.
+    assert_same(train.initial_progress(made).state.variables, train.first_progress(made).state.variables)
+
+
+def test_it_begins_with_the_best_weights_of_a_run(tmp_path):
+    made = toy.config()
+    variables = other_weights(made)
+    train.save_tree(tmp_path / "best.npz", variables, {"step": 3})
+    table = toy.table()
+    table["data"]["synthesis"]["shape"] = (16, 16, 16)
+    (tmp_path / "config.json").write_text(json.dumps({"config": table}))
+    state = train.initial_progress(toy.config(weights=str(tmp_path))).state
+    assert_same(state.variables, variables)
+
+
+def test_further_cascades_begin_with_the_identity(tmp_path):
+    one = toy.config(network={"cascades": 1}, course={"stages": toy.table()["course"]["stages"][:1]})
+    variables = saved_model(one, tmp_path / "model")
+    made = toy.config(weights=str(tmp_path / "model"))
+    found = train.initial_progress(made).state.variables["params"]
+    assert_same(networks.cascade_of(found, 0), networks.cascade_of(variables["params"], 0))
+    drawn = train.first_progress(made).state.variables["params"]
+    assert_same(networks.cascade_of(found, 1), networks.cascade_of(drawn, 1))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"cascades": 1}, {"unit_mm": 5.0}, {"network": toy.table()["network"]["network"] | {"features": [4, 8]}}],
+)
+def test_weights_of_another_network_are_refused(network, tmp_path):
+    saved_model(toy.config(), tmp_path / "model")
+    stages = toy.table()["course"]["stages"][:1]
+    with pytest.raises(ModelError, match="holds the weights of another network"):
+        train.initial_progress(toy.config(network=network, course={"stages": stages}, weights=str(tmp_path / "model")))
+
+
+def test_missing_weights_are_refused_before_anything_is_written(tmp_path):
+    made = toy.config(weights=str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="no registration network found"):
+        toy.run(tmp_path / "run", made)
+    assert not any((tmp_path / "run").iterdir())
