@@ -1,4 +1,4 @@
-"""The commands `sirtjax segment liver|lesions|lungs|body`: one structure of an image."""
+"""The commands `sirtjax segment liver|lesions|lungs|body|organs`: structures of an image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sirtjax.cli._options import AsJson, ForceFile, LabelOutput, LiverName, Seri
 from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sirtjax.reports import AtlasSegmentedFile, SegmentedFile
+    from sirtjax.reports import AtlasSegmentedFile, Segmented, SegmentedFile
     from sirtjax.segmentation import SegmentationFiles, Structure
 
 Modality = Literal["CT", "MR"]
 ATLASES = "Atlases (--method atlas)"
 DIAGNOSTIC = "Diagnostic image (--with)"
 
-app = typer.Typer(no_args_is_help=True, help="Segment liver, lesions, lungs or body.")
+app = typer.Typer(no_args_is_help=True, help="Segment liver, lesions, lungs, body or organs.")
 
 
 def _atlas(text: str, **limits: Any) -> Any:
@@ -101,7 +101,7 @@ class SegmentArguments:
 
 @app.callback()
 def _structures() -> None:
-    """Segment liver, lesions, lungs or body."""
+    """Segment liver, lesions, lungs, body or organs."""
 
 
 @app.command()
@@ -209,6 +209,13 @@ def body(arguments: SegmentArguments) -> None:
     _by_hu_or_network("body", arguments)
 
 
+@app.command()
+@with_records
+def organs(arguments: SegmentArguments) -> None:
+    """Segment liver, spleen, kidneys, stomach, heart, lungs, gallbladder and bowel on CT or MR (research)."""
+    _segment("organs", arguments, arguments.files())
+
+
 def _by_hu_or_network(structure: Structure, arguments: SegmentArguments) -> None:
     if arguments.model is None:
         if arguments.save_probabilities or arguments.device is not None or arguments.mirror:
@@ -222,7 +229,7 @@ def _by_hu_or_network(structure: Structure, arguments: SegmentArguments) -> None
 
 
 def _segment(
-    structure: Structure,
+    structure: Segmented,
     arguments: SegmentArguments,
     files: SegmentationFiles,
     *,
@@ -295,7 +302,8 @@ def _segment_with(
 
 def _print(done: SegmentedFile, *, rows: Sequence[list[str]] = ()) -> None:
     quality, timings = done.found.quality, done.timings_s
-    rows = [["found by", done.found.method], *rows]
+    volumes = done.found.volumes_ml.items() if done.structure == "organs" else ()
+    rows = [*([name, f"{volume:.1f} mL"] for name, volume in volumes), ["found by", done.found.method], *rows]
     if quality is not None:
         rows.append(["estimated DSC", f"{quality.dsc:.2f} ({quality.low:.2f} to {quality.high:.2f})"])
     if done.found.removed_as_noise:

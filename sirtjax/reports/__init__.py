@@ -48,6 +48,7 @@ from sirtjax.reports._segment_diagnostic_file import DiagnosticFiles as Diagnost
 from sirtjax.reports._segment_diagnostic_file import DiagnosticSegmentedFile as DiagnosticSegmentedFile
 from sirtjax.reports._segment_diagnostic_file import diagnostic_outputs as diagnostic_outputs
 from sirtjax.reports._segment_diagnostic_file import segment_file_by_diagnostic as segment_file_by_diagnostic
+from sirtjax.reports._segment_file import Segmented as Segmented
 from sirtjax.reports._segment_file import SegmentedFile as SegmentedFile
 from sirtjax.reports._segment_file import segment_file as segment_file
 from sirtjax.reports._segment_uptake_file import SuvInputs as SuvInputs
@@ -82,6 +83,7 @@ __all__ = [
     "RegistrationPanel",
     "RegistrationRecord",
     "ResolutionFile",
+    "Segmented",
     "SegmentedFile",
     "StepState",
     "SuvInputs",

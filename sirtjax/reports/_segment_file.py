@@ -1,4 +1,4 @@
-"""Segmenting one structure of an image file, and writing masks, probabilities and a preview."""
+"""Segmenting a structure or organs of an image file, and writing masks, probabilities and a preview."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 OnStep = Callable[[str], None]
 Writer = Callable[[Path], None]
+# A structure, or all organs of a model, each with a label of its own.
+Segmented = Literal["liver", "lesions", "lungs", "body", "organs"]
 # Bundled models, or models that a site has imported under these names.
-DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
+DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions", "organs": "liver"}
 # Maps are written in this many steps from zero to one.
 STEPS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentedFile:
-    """A structure that was segmented and written.
+    """A structure, or organs, that were segmented and written.
 
     Attributes:
-      structure: name of the structure.
+      structure: name of the structure, or "organs".
       found: the segmentation.
       files: the files written.
       model: the model; None for rules on HU.
@@ -38,7 +40,7 @@ class SegmentedFile:
       timings_s: seconds of each stage.
     """
 
-    structure: Structure
+    structure: Segmented
     found: Segmentation
     files: SegmentationFiles
     model: Model | None
@@ -47,8 +49,8 @@ class SegmentedFile:
 
     @property
     def volume_ml(self) -> float:
-        """Volume of the structure."""
-        return float(self.found.volumes_ml[self.structure])
+        """Volume of the structure, or of all organs together."""
+        return sum(self.found.volumes_ml.values())
 
     def to_json(self) -> dict[str, object]:
         """Returns the result as nested dictionaries."""
@@ -61,6 +63,7 @@ class SegmentedFile:
             else {"name": model.spec.name, "source": model.spec.source, "licence": model.spec.licence},
             "verified": False,
             "volume_ml": self.volume_ml,
+            "volumes_ml": dict(found.volumes_ml),
             "flags": [{"code": flag.code, "message": flag.message} for flag in found.flags],
             "removed_as_noise": found.removed_as_noise,
             "quality": _described_quality(found),
@@ -75,7 +78,7 @@ class SegmentedFile:
 
 def segment_file(
     image: Path,
-    structure: Structure,
+    structure: Segmented,
     files: SegmentationFiles,
     *,
     model: str | None = None,
@@ -90,11 +93,11 @@ def segment_file(
     on_step: OnStep = lambda step: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> SegmentedFile:
-    """Segments a structure of an image file and writes the masks.
+    """Segments a structure, or the organs that a model finds, of an image file and writes the masks.
 
     Args:
       image: CT or MR: NIfTI, NRRD or DICOM file, or DICOM folder.
-      structure: "liver", "lesions", "lungs" or "body".
+      structure: "liver", "lesions", "lungs", "body" or "organs".
       files: the files to write.
       model: name or folder of a model; None for the default of the structure.
       modality: modality of the image; None if the file states it.
@@ -110,9 +113,12 @@ def segment_file(
 
     Raises:
       ModelError: no model is installed for the structure.
-      ConfigError: no such device, or a liver name without a file.
+      ConfigError: no such device, a liver name without a file, or probabilities of organs.
     """
     from sirtjax import formats, segmentation
+
+    if structure == "organs" and files.probability is not None:
+        raise ConfigError("organs: probabilities are written for one structure; segment the liver, or omit them")
 
     timings: dict[str, float] = {}
     devices = chosen_devices(device)
@@ -125,6 +131,15 @@ def segment_file(
     used: LesionLiver | None = None
     if chosen is None:
         found = segmentation.segment_body(volume) if structure == "body" else segmentation.segment_lungs(volume)
+    elif structure == "organs":
+        found = segmentation.segment_organs(
+            volume,
+            chosen,
+            modality=modality or read.source.modality,
+            mirror=mirror,
+            devices=devices,
+            progress=lambda done, total: on_step(f"network, {done} of {total}"),
+        )
     else:
 
         def run(one: Model, what: Structure, within: LabelMap | None = None) -> Segmentation:
@@ -169,7 +184,7 @@ def chosen_devices(name: str | None) -> list[jax.Device] | None:
         raise ConfigError(f"--device {name}: not available, JAX finds {kinds}; choose one of these") from error
 
 
-def installed_model(structure: Structure, name: str | None) -> Model:
+def installed_model(structure: Segmented, name: str | None) -> Model:
     """Returns the model of this name or folder, or the default one of the structure.
 
     Raises:
@@ -227,7 +242,8 @@ def write_segmentation(
         writers[files.uncertainty] = map_writer(found.uncertainty)
     if files.preview is not None:
         warnings = [*(flag.message for flag in found.flags), "automatic, not verified"]
-        title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *warnings])
+        volumes = ", ".join(f"{name} {volume_ml:.0f} mL" for name, volume_ml in found.volumes_ml.items())
+        title = "; ".join([f"{volumes} by {found.method}", *warnings])
         writers[files.preview] = lambda path: write_preview(path, volume, found.labels, title=title, force=False)
     writers[files.labels] = lambda path: io.write_labels(path, found.labels)
     io.write_together(writers, force=force)

@@ -11,7 +11,7 @@ from sirtjax.volume import LabelMap, Volume, reorient
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#2ee6a8", "#ff4fd8", "#6ec6ff", "#ffb020", "#c8ff3d", "#ff3b30")
+COLOURS = ("#2ee6a8", "#ff4fd8", "#6ec6ff", "#ffb020", "#c8ff3d", "#ff3b30", "#f5f5f5", "#a58bff")
 CT_WINDOW_HU, PERCENTILES = (-160.0, 240.0), (1.0, 99.5)
 # Lungs and body are drawn on air.
 WIDE_WINDOW_HU = (-1000.0, 300.0)
@@ -34,9 +34,10 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Fig
       title: text above the images, such as volumes and flags.
 
     Returns:
-      A matplotlib figure.
+      A matplotlib figure; with a legend if there are several labels, each with a colour of its own.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     image, map_ = reorient(volume, "LPS"), reorient(labels, "LPS")
     array, found = np.asarray(image.array), np.asarray(map_.array)
@@ -45,7 +46,8 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Fig
     extents = [n * s for n, s in zip(array.shape, image.geometry.spacing_mm, strict=True)]
     widths = (extents[0], extents[0], extents[1])
     lines = textwrap.wrap(title, LETTERS)
-    head = LINE * len(lines) + NAMES
+    named = 1 < len(labels.names) <= len(COLOURS)
+    head = LINE * (len(lines) + named) + NAMES
     height = FIGURE_WIDTH * max(extents[1], extents[2]) / sum(widths) + head
     figure = Figure(figsize=(FIGURE_WIDTH, height), facecolor="black")
     grid = figure.add_gridspec(
@@ -70,6 +72,13 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Fig
             axes.invert_yaxis()
         axes.set_title(name, color="white", fontsize=FONT, pad=3)
         axes.set_axis_off()
+    if named:
+        handles = [Line2D([], [], color=colour) for colour, _ in zip(COLOURS, labels.names, strict=False)]
+        figure.legend(
+            handles, [name for _, name in labels.names], ncols=len(handles), loc="upper left", frameon=False,
+            labelcolor="white", fontsize=FONT, handlelength=1.0, columnspacing=1.2, borderaxespad=0.0,
+            bbox_to_anchor=(0.004, 1 - (LINE * len(lines) + 0.05) / height),
+        )  # fmt: skip
     figure.suptitle("\n".join(lines), color="white", fontsize=FONT, x=0.006, ha="left", va="top", y=1 - 0.05 / height)
     return figure
 

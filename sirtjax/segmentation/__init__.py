@@ -46,6 +46,8 @@ from sirtjax.segmentation._model_library import load_model as load_model
 from sirtjax.segmentation._model_library import models_folder as models_folder
 from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
+from sirtjax.segmentation._organs import ORGANS as ORGANS
+from sirtjax.segmentation._organs import segment_organs as segment_organs
 from sirtjax.segmentation._output_files import SegmentationFiles as SegmentationFiles
 from sirtjax.segmentation._output_files import check_writable as check_writable
 from sirtjax.segmentation._output_files import segmentation_files as segmentation_files
@@ -88,6 +90,7 @@ __all__ = [
     "EVIDENCE_WORDS",
     "LIVER_MODEL",
     "NO_LICENCE",
+    "ORGANS",
     "STAPLE_LEAST",
     "Atlas",
     "AtlasFiles",
@@ -158,6 +161,7 @@ __all__ = [
     "segment_liver_by_atlas",
     "segment_liver_by_diagnostic",
     "segment_lungs",
+    "segment_organs",
     "segment_uptake",
     "segmentation_files",
     "select_agreeing_raters",

@@ -1,9 +1,10 @@
-"""Segmentation of one structure with the models that are installed."""
+"""Segmentation of a structure, or of organs, with the models that are installed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from sirtjax import registration, segmentation
 from sirtjax.errors import ConfigError
@@ -18,7 +19,7 @@ BY_CT_NUMBERS = {"lungs": segmentation.segment_lungs, "body": segmentation.segme
 
 def segment(
     image: Volume | Image,
-    structure: Structure,
+    structure: Structure | Literal["organs"],
     *,
     model: str | Path | Model | None = None,
     modality: str | None = None,
@@ -30,18 +31,19 @@ def segment(
     diagnostic_modality: str | None = None,
     preset: str | registration.RegistrationConfig = "image",
 ) -> Segmentation:
-    """Segments the liver, the lesions in it, the lungs or the body of an image.
+    """Segments the liver, the lesions in it, the lungs, the body or several organs of an image.
 
-    The liver and lesions are found by a network, lungs and body by CT numbers. Lesions are searched inside the liver;
-    without `liver`, the installed liver model is run first and its flags are added to the result. The result is
-    automatic: review it before use, in particular if it has flags.
+    Liver, lesions and organs are found by a network, lungs and body by CT numbers. Organs are liver, spleen, kidneys,
+    stomach, heart, lungs, gallbladder and bowel, each with a label; all but the liver are research. Lesions are
+    searched inside the liver; without `liver`, the installed liver model is run first and its flags are added to the
+    result. The result is automatic: review it before use, in particular if it has flags.
 
     With `diagnostic`, the liver of a diagnostic image of the patient is warped to the image and corrected, as
     `segmentation.segment_liver_by_diagnostic` describes, which also returns the registration and all checks.
 
     Args:
       image: CT in HU or MR, (i, j, k), any spacing and orientation, from `read_image` or as a volume.
-      structure: "liver", "lesions", "lungs" or "body".
+      structure: "liver", "lesions", "lungs", "body" or "organs".
       model: name or folder of a model, or a model; by default the installed model named like the structure.
       modality: "CT" or "MR"; required for a volume that is not in HU.
       liver: label map whose first label is the liver, lesions included.
@@ -78,7 +80,10 @@ def segment(
             raise ConfigError(f"{structure}: segmented by CT numbers, not by a model; omit model")
         return BY_CT_NUMBERS[structure](volume_of(image))
     modality = modality_of(image, modality)
-    chosen = model if isinstance(model, Model) else segmentation.load_model(structure if model is None else model)
+    default = "liver" if structure == "organs" else structure
+    chosen = model if isinstance(model, Model) else segmentation.load_model(default if model is None else model)
+    if structure == "organs":
+        return segmentation.segment_organs(volume_of(image), chosen, modality=modality, mirror=mirror)
     if diagnostic is not None:
         return segmentation.segment_liver_by_diagnostic(
             volume_of(image),

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     # Loaded with its networks once a mask is missing: a plan from given masks does without.
     from sirtjax.segmentation import Model, Segmentation, Structure
 
-# Structures of the liver model after which uptake outside the liver is named. Masses, muscle and vessels are not found
-# reliably, or are everywhere.
-ORGANS = ("spleen", "kidneys", "stomach", "heart", "lungs", "gallbladder", "bowel")
 # How lungs are found: by no network.
 BY_CT_NUMBERS = "CT numbers"
 
@@ -54,7 +51,7 @@ def automatic_hooks(
 
         return segmentation.load_model(name)
 
-    def found(image: io.Image, by: str, structure: Structure | None, liver: LabelMap | None = None) -> Segmentation:
+    def found(image: io.Image, by: str, structure: Structure, liver: LabelMap | None = None) -> Segmentation:
         from sirtjax import segmentation
 
         modality = "CT" if image.volume.unit == "HU" else "MR"  # a case's images are one of both
@@ -90,13 +87,15 @@ def automatic_hooks(
         return _mask(segmentation.segment_lungs(image.volume), BY_CT_NUMBERS)
 
     def organs(image: io.Image) -> Mapping[str, AutomaticMask]:
-        together = found(image, model, None)
-        by = f"the model {together.method!r}"
-        masks = {name: together.labels.mask(name) for name in together.volumes_ml if name in ORGANS}
+        from sirtjax import segmentation
+
+        modality = "CT" if image.volume.unit == "HU" else "MR"
+        together = segmentation.segment_organs(image.volume, loaded(model), modality=modality)
+        by, grid = f"the model {together.method!r}", together.labels.geometry
         return {
-            name: AutomaticMask(LabelMap.from_mask(mask, together.labels.geometry, name=name), by)
-            for name, mask in masks.items()
-            if mask.any()
+            name: AutomaticMask(LabelMap.from_mask(together.labels.mask(name), grid, name=name), by)
+            for _, name in together.labels.names
+            if name != "liver"
         }
 
     return Hooks(
