@@ -109,6 +109,20 @@ def _compared(rows: Mapping[str, list[dict[str, Any]]], name: str, other: str) -
     return f"{other}: {test.p:.1g} ({test.test}, {test.count})"
 
 
+def check_same_case(case: Case, known: list[dict[str, Any]]) -> None:
+    """Refuses rows of another case with the same seed: modality and wrong livers depend on the place in the series.
+
+    Raises:
+      SystemExit: the rows were computed with another first seed.
+    """
+    others = {(r["modality"], r["fault"]) for r in known if r["seed"] == case.seed} - {(case.modality, case.fault)}
+    if others:
+        raise SystemExit(
+            f"--rows: the rows of seed {case.seed} are of another case ({others} instead of "
+            f"{(case.modality, case.fault)}); use the same --first, or another file"
+        )
+
+
 def main() -> None:
     """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
@@ -130,6 +144,7 @@ def main() -> None:
     done = {(row["system"], row["seed"]) for row in known}
     warm: set[str] = set()
     for case in cases(options.bank, first=options.first, count=options.cases):
+        check_same_case(case, known)
         for name, system in found.items():
             if (name, case.seed) in done:
                 continue

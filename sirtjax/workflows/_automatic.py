@@ -31,7 +31,7 @@ def automatic_hooks(
 ) -> Hooks:
     """Returns hooks that segment missing masks: the liver and, optionally, lesions with models.
 
-    Lungs are segmented by density, other organs by the liver model if it has learned them.
+    Lungs are segmented by density, the organs of [uptake_sites.organs] by the liver model.
 
     Nothing is loaded before it is needed.
 
