@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sirtjax import ops, spatial
 from sirtjax.dosimetry import Check, make_check
-from sirtjax.errors import ConfigError
+from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.io import Image
 from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows._case import Case, MaskTable
@@ -227,7 +227,12 @@ def _organ_masks(
         if image is None or hooks.segment_organs is None:
             raise ConfigError("uptake_sites.organs.automatic: nothing to segment; see `check_organs`")
         by = "the automatic segmentation found no organ outside the liver: sites are named by their position"
-        for name, one in hooks.segment_organs(image).items():
+        try:
+            segmented = hooks.segment_organs(image)
+        except ImageFormatError as error:
+            # The names are missing, the sites and their doses are not.
+            return found, f"the organs could not be segmented ({error}): sites are named by their position"
+        for name, one in segmented.items():
             found[f"{name} (automatic)"] = _voi_mask(products, one.labels, name, organs.image, grid)
             by = f"sites of uptake are named after organs that {one.method} segmented, not verified"
         return found, by

@@ -8,7 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from sirtjax.errors import ConfigError, InputError
+from sirtjax.errors import ConfigError, ImageFormatError, InputError
 from sirtjax.io import read_nifti, write_nifti
 from sirtjax.reports import report_html
 from sirtjax.spatial import rigid_matrix
@@ -234,6 +234,18 @@ def test_a_site_is_named_after_an_organ_that_a_program_segmented(patient):
     (unnamed,) = other.uptake_sites.sites
     assert unnamed.site.startswith("caudal-left of the liver, ") and unnamed.mean_gy == site.mean_gy
     assert "found no organ outside the liver" in other.checks[-1].message
+
+
+def test_organs_that_cannot_be_segmented_do_not_end_the_plan(patient):
+    def refused(image):
+        raise ImageFormatError("ct.nii: no liver was found")
+
+    written = case.write_case(patient, uptake_sites=TABLE | AUTOMATIC)
+    result, _, _ = plan_case(load_case(written), hooks=Hooks(segment_organs=refused))
+    (site,) = result.uptake_sites.sites
+    assert site.site.startswith("caudal-left of the liver, ") and site.mean_gy > 0
+    assert codes(result) == ["SJ572", "SJ575", "SJ576"]
+    assert "could not be segmented (ct.nii: no liver was found)" in result.checks[-1].message
 
 
 @pytest.mark.parametrize(
