@@ -11,6 +11,7 @@ from sirtjax.dosimetry._check_rule_record import Severity as Severity
 from sirtjax.dosimetry._check_rule_record import check_rule as _rule
 from sirtjax.dosimetry._check_rules_accumulation import ACCUMULATION_RULES
 from sirtjax.dosimetry._check_rules_counts import COUNTS_RULES
+from sirtjax.dosimetry._check_rules_masks import MASK_RULES
 from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
 from sirtjax.dosimetry._check_rules_optimal import OPTIMAL_RULES
 from sirtjax.dosimetry._check_rules_uncertainty import UNCERTAINTY_RULES
@@ -19,77 +20,6 @@ from sirtjax.dosimetry._plan_rules import PLAN_RULES
 _VAN_ROEKEL = "van Roekel, thesis Utrecht"
 
 _RULES: tuple[CheckRule, ...] = (
-    _rule(
-        "SJ101", "warning", "Liver volume",
-        "the liver has {value} {unit}, expected {limit} {unit}: check the liver mask",
-        limit=(500.0, 4500.0), unit="mL",
-    ),
-    _rule(
-        "SJ102", "warning", "Tumour outside the liver",
-        "{value} of {where} lies outside the liver (more than {limit}): check the registration; "
-        "the liver mask must contain the lesions",
-        limit=0.05, unit="1",
-    ),
-    _rule(
-        "SJ103", "warning", "Tumour outside the territories",
-        "{value} of {where} lies outside every territory (more than {limit}): the plan does not treat that part",
-        limit=0.05, unit="1",
-    ),
-    _rule(
-        "SJ104", "warning", "Territories overlap",
-        "{value} of {where} is shared (more than {limit}): its dose would be counted twice",
-        limit=0.01, unit="1",
-    ),
-    _rule(
-        "SJ105", "warning", "Small lesion (partial volume)",
-        "{where} is {value} {unit} across, less than {limit} {unit} (twice the image resolution): the "
-        "partial-volume effect lowers its uptake and dose",
-        unit="mm", source="derived: a sphere twice the FWHM across keeps 52 % of its mean uptake in the image",
-    ),
-    _rule(
-        "SJ106", "warning", "Registration not done",
-        "placed on the activity image without registration: {where}; check the alignment",
-    ),
-    _rule(
-        "SJ107", "error", "Tumour not in the liver",
-        "{value} of {where} lies outside the liver (more than {limit}): the liver mask must contain the lesions",
-        limit=0.5,
-    ),
-    _rule(
-        "SJ108", "warning", "Registration accepted by the case",
-        "the registration of the {where}, which the case accepts: review its page, linked in the report",
-    ),
-    _rule(
-        "SJ109", "warning", "Volume changed by the registration",
-        "the transform changes the volume of {where} by {value} (more than {limit}): review registration.html",
-        limit=0.10, unit="1",
-    ),
-    _rule(
-        "SJ110", "warning", "Segmented automatically",
-        "{where}, and no one has verified it: review its contour before using the numbers",
-    ),
-    _rule(
-        "SJ111", "warning", "Doubtful automatic segmentation",
-        "automatic segmentation: {where}; correct or redraw the mask",
-    ),
-    _rule(
-        "SJ114", "warning", "Resolution of the image not stated",
-        "the resolution of the {where} is not stated, so the partial-volume effect on lesions is unknown: measure it "
-        "(sirtjax resolution) and set images.activity.resolution_fwhm_mm",
-    ),
-    _rule(
-        "SJ115", "warning", "Low estimated quality of an automatic segmentation",
-        "the estimated DSC of {where} (segmented automatically) is {value}, below {limit}: correct or redraw it",
-        limit=0.90,
-    ),
-    _rule(
-        "SJ120", "warning", "Radionuclide of an image not stated",
-        "{where}: the file names no radionuclide; check the image, and state its `nuclide` in the case",
-    ),
-    _rule(
-        "SJ121", "warning", "Image names several radionuclides",
-        "{where}: make sure that the series was reconstructed from the energy window of the expected one",
-    ),
     _rule(
         "SJ301", "warning", "Lung shunt fraction above 10 %",
         "the lung shunt fraction is {value} (above {limit}): check the lung dose (BSA: less activity)",
@@ -383,6 +313,7 @@ _RULES: tuple[CheckRule, ...] = (
 
 _ALL = (
     *_RULES,
+    *MASK_RULES,
     *COUNTS_RULES,
     *MEASURED_ACTIVITY_RULES,
     *UNCERTAINTY_RULES,

@@ -71,7 +71,8 @@ MEASURED_ACTIVITY_RULES: tuple[CheckRule, ...] = (
     ),
     check_rule(
         "SJ611", "warning", "Lungs partly outside the activity image",
-        "the activity image shows {value} of the lungs: the lung activity is that of this part",
+        "the activity image shows {value} of the lungs (less than {limit}): the activity of the rest is assumed in "
+        "proportion to its volume",
         limit=0.98, unit="1",
     ),
 )  # fmt: skip

@@ -109,7 +109,8 @@ def prescribe(
     chosen = start * scale
     total = float(start.sum())
     joint = tuple(
-        replace(bound, activity_mbq=bound.activity_mbq * total)
+        # Of no activity there are no multiples: bounds are 0 or infinite.
+        replace(bound, activity_mbq=bound.activity_mbq * total if total > 0 else bound.activity_mbq)
         for bound in bounds_along(bounding, "at least", start) + limits
     )
     targets = [bound.activity_mbq for bound in joint if bound.objective.direction == "at least"]

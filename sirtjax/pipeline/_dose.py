@@ -132,6 +132,10 @@ def voxel_dose_gy(
     """
     if method == "local" and holder is not None:
         activity_mbq = per_full_voxel(activity_mbq, holder)
+        # Only the rest of such a voxel is lung.
+        xp = namespace(activity_mbq, density_g_per_ml, lung, holder)
+        tissue = xp.asarray(soft_tissue_g_per_ml, density_g_per_ml.dtype)
+        density_g_per_ml = xp.where((holder > 0) & (lung > 0), tissue, density_g_per_ml)
     # A kernel for a medium of lower density reaches further, in proportion.
     medium = soft_tissue_g_per_ml / kernel_scale
     if method == "cone":

@@ -16,7 +16,7 @@ from sirtjax.workflows._biology import biology_sets
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._data_versions import data_versions
-from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._deposit import ActivityAndDose, mean_shunt
 from sirtjax.workflows._derived import placed_vois, territory_weights
 from sirtjax.workflows._dose_map import dose_map_record
 from sirtjax.workflows._doses import dose_method, medium, other_dose_method
@@ -48,7 +48,9 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     names = [] if divided.labels is None else [name for _, name in divided.labels.names]
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))
-    shunt = lung_shunt(case, products.images, products.liver, products.lungs, products.registration.transform)
+    transform = products.registration.transform
+    seen_fraction = 1.0 if mapped.lungs is None else mapped.lungs.seen_fraction
+    shunt = lung_shunt(case, products.images, products.liver, products.lungs, transform, seen_fraction=seen_fraction)
     shunt = reassign_shunt(case, products, shunt, device=protocol.device)
     lungs = lung_mass(case, mapped, protocol)
     record, record_checks = treatment_record(case, injections, protocol, half_life_h=nuclide.half_life_h)
@@ -126,6 +128,7 @@ def superpose(
         activity_mbq=activity_mbq,
         dose_gy=np.asarray(pipeline.superpose(unit_dose, in_liver)),
         injected_mbq=float(injected_mbq.sum()),
+        lung_shunt_fraction=mean_shunt(injected_mbq, setting.shunts),
         lung_shunt_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_spill_gy=setting.lung_spill_gy(activity_mbq),
         lung_activity_mbq=shunted_mbq,
@@ -175,7 +178,7 @@ def assemble(
         lung_shunt_dose_gy=deposit.lung_shunt_gy,
         lung_spill_dose_gy=deposit.lung_spill_gy,
         lung_mass_g=deposit.lung_mass_g,
-        lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
+        lung_shunt_fraction=deposit.lung_shunt_fraction,
         checks=distinct_checks(
             (
                 *case_checks(case, products, setting, vois, deposit),

@@ -9,9 +9,12 @@ import numpy as np
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._coverage_checks import lung_overlap_checks, seen_lungs_checks, seen_voi_checks
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._dose_grid import VOXELS_PER_RADIUS
+from sirtjax.workflows._doses import liver_in_lung_ml
+from sirtjax.workflows._lesion_overlap import lesion_overlap_checks
 from sirtjax.workflows._perfusion import cold_fractions
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._resampling import sphere_radius_mm
@@ -82,15 +85,21 @@ def _mask_checks(
     for weight in setting.treated().values():
         territories = np.maximum(territories, weight)
     for voi in setting.vois:
+        if voi.kind != "lungs":
+            # VOIs derived from masks have no fraction of their own.
+            found += seen_voi_checks(voi.name, setting.mapped.seen_fraction.get(voi.name, 1.0))
         if voi.kind == "lesion":
             found += dosimetry.tumour_location_checks(
                 voi.name,
                 fraction_outside_liver=_outside(voi, liver),
                 fraction_outside_territories=_outside(voi, territories),
             )
+    found += lesion_overlap_checks(setting.vois)
     for row in vois:
         if row.kind == "liver":
             found += dosimetry.liver_volume_checks(row.mask_ml or row.volume_ml)
+            overlap_ml = liver_in_lung_ml(setting.mapped)
+            found += lung_overlap_checks(overlap_ml, liver_ml=row.volume_ml)
         elif row.kind == "lesion":
             found += dosimetry.small_lesion_checks(
                 row.name,
@@ -138,7 +147,9 @@ def _lung_checks(
     case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose
 ) -> list[Check]:
     protocol = setting.protocol
+    own = setting.mapped.lungs
     return [
+        *(seen_lungs_checks(own.seen_fraction) if own and setting.shunt.method == "spect" else ()),
         *dosimetry.lung_shunt_checks(
             max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"
         ),

@@ -44,7 +44,8 @@ class Medium:
 def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: float, lung_mass_g: float) -> Medium:
     """Densities for the dose: the protocol's liver density, or from the CT where the case asks for it.
 
-    Lung voxels have the density the CT shows, or without a CT that of the lung mass in the lung volume.
+    Lung voxels have the density the CT shows, or without a CT that of the lung mass in the lung volume. The liver, with
+    its lesions and territories, is never lung: where a mask reaches into the lung, its activity is in liver tissue.
 
     Raises:
       ConfigError: the density curve is unknown, or there is no CT to take densities from.
@@ -64,19 +65,39 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
     if hu is not None:
         in_lung = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
     else:
-        volume_ml = max(mapped.lungs.volume_ml if mapped.lungs is not None else 0.0, 1.0)
+        volume_ml = max(mapped.lungs.warped_ml if mapped.lungs is not None else 0.0, 1.0)
         in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
     density = (lung * in_lung + (1 - lung) * np.float32(liver_density_g_per_ml)).astype(np.float32)
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
 
 
 def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
-    drawn = mapped.occupancy.get("lungs")
-    if drawn is not None:
-        return drawn
-    if hu is None:
+    lung = mapped.occupancy.get("lungs")
+    if lung is None and hu is not None:
+        lung = _light(hu)
+    if lung is None:
         return np.zeros(mapped.geometry.shape, np.float32)
+    for name, weight in mapped.occupancy.items():
+        if name != "lungs":
+            lung = np.minimum(lung, 1 - weight)
+    return lung
+
+
+def _light(hu: Array) -> Array:
     return ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
+
+
+def liver_in_lung_ml(mapped: ResampledCase) -> float:
+    """Returns the volume in mL that is liver by its mask and lung by the lung mask.
+
+    Without a lung mask, the CT shows what is lung.
+    """
+    if mapped.lungs is not None:
+        return mapped.lungs.overlap_ml
+    if mapped.ct_hu is None:
+        return 0.0
+    light = _light(np.asarray(mapped.ct_hu.array, np.float32))
+    return float(np.vdot(light, mapped.occupancy["liver"])) * mapped.geometry.voxel_volume_ml
 
 
 def dose_method(table: DoseTable, protocol: dosimetry.Protocol) -> DoseMethod:

@@ -59,8 +59,9 @@ def reassign_shunt(case: Case, products: AllStepResults, shunt: LungShunt, *, de
     scales = (1.0, 1.0 - RESOLUTION_ERROR, 1.0 + RESOLUTION_ERROR)
     counts = tuple(reassigned_counts(organs, width_mm * np.float32(scale)) for scale in scales)
     # On its own voxels, as the plan has it without the correction.
-    measured = shunt.fraction if shunt.method == "spect" else shunt_fraction(*organs.measured)
-    fractions = Reassigned(measured, *(shunt_fraction(*pair) for pair in counts))
+    seen = 1.0 if products.resampling.lungs is None else products.resampling.lungs.seen_fraction
+    measured = shunt.fraction if shunt.method == "spect" else shunt_fraction(*organs.measured, seen_fraction=seen)
+    fractions = Reassigned(measured, *(shunt_fraction(*pair, seen_fraction=seen) for pair in counts))
     found = replace(shunt, reassigned=ReassignedShunt(organs, counts, fractions))
     checks = _checks(case, fractions, device=device)
     if table.lungs == "show":
@@ -160,7 +161,7 @@ def _amounts(
     # The shunt of planar views or of an injection does not change with the counts of the SPECT.
     own = [table.lung_shunt_fraction is not None for table in setting.injections]
     follows = setting.shunt.method == "spect" and not any(own)
-    used = deposit.lung_activity_mbq / deposit.injected_mbq
+    used = deposit.lung_shunt_fraction
 
     def amounts(liver: Array, lungs: Array, fraction: float) -> Array:
         shunted = fraction if follows else used

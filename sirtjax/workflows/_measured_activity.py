@@ -173,7 +173,9 @@ def _balance(
     kinds: dict[str, MeasuredKind] = {"liver": "liver", "lungs": "lungs"}
     found = [row(name, kinds[name], scale.mbq(regions.total(weight)), weight) for name, weight in named.items()]
     if lungs is not None:
-        found[1] = replace(found[1], standard_error_mbq=lungs.whole.standard_error_mbq)
+        error_mbq = lungs.whole.standard_error_mbq
+        # The balance has only what the image shows.
+        found[1] = replace(found[1], standard_error_mbq=None if error_mbq is None else error_mbq * lungs.seen_fraction)
     found += extrahepatic
     everything = np.ones_like(regions.image)
     total_mbq = scale.mbq(regions.total(everything))

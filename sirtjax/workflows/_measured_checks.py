@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sirtjax.dosimetry import CHECKS, Check, make_check
+from sirtjax.workflows._coverage_checks import seen_lungs_checks
 
 RULES = {rule.code: rule for rule in CHECKS}
 
@@ -61,9 +62,7 @@ def measured_lung_checks(
       seen_fraction: fraction of the lungs that the image shows.
     """
     found: list[Check] = []
-    limit = RULES["SJ611"].limit
-    if isinstance(limit, float) and seen_fraction < limit:
-        found.append(make_check("SJ611", value=seen_fraction))
+    found += seen_lungs_checks(seen_fraction)
     difference = abs(measured_fraction - planned_fraction)
     if difference > SHUNT_DIFFERENCE and difference > SIGNIFICANT * (standard_error or 0.0):
         found.append(make_check("SJ533", where=basis, value=measured_fraction, limit=planned_fraction))

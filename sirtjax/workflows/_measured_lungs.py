@@ -67,10 +67,10 @@ def measured_lungs(
             dose_gy=setting.constant_gy_g_per_mbq * activity_mbq / deposit.lung_mass_g,
         )
 
-    whole = measured(lungs.weight, seen_ml, None)
+    whole = measured(lungs.weight, lungs.whole_ml, None)
     outside = None if inner is None else measured(inner, lungs.whole_ml, margin_mm)
     result = MeasuredLungs(
-        planned_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
+        planned_fraction=deposit.lung_shunt_fraction,
         planned_mbq=deposit.lung_activity_mbq,
         planned_dose_gy=deposit.lung_shunt_gy,
         seen_fraction=min(seen_ml / lungs.whole_ml, 1.0),

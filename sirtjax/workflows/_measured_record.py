@@ -71,8 +71,8 @@ class LungMeasurement:
     Attributes:
       margin_mm: distance from the liver within which the lungs were left out; None for the whole lungs.
       measured_ml: volume that was measured.
-      activity_mbq: activity of the lungs at the injection. With a margin it is the mean concentration of the
-        measured part times the volume of the lungs.
+      activity_mbq: activity of the lungs at the injection: mean concentration of the measured part times the volume of
+        the lungs.
       standard_error_mbq: standard error of the activity, from the noise of the voxels and of the subtracted background;
         None if the measured part has too few voxels.
       fraction, fraction_standard_error: activity of the lungs divided by that of lungs and liver.

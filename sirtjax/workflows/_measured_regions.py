@@ -102,7 +102,8 @@ def measured_regions(case: Case, products: AllStepResults) -> MeasuredRegions:
     if products.lungs is not None:
         weight = np.minimum(placed.pop("lungs"), 1 - liver)
         own = products.resampling.lungs
-        lungs = LungWeights(weight, own.warped_ml if own is not None else products.lungs.volume_ml)
+        shown_ml = float(weight.sum(dtype=np.float64)) * grid.voxel_volume_ml
+        lungs = LungWeights(weight, shown_ml if own is None or own.seen_fraction == 1 else own.warped_ml)
     taken = liver if lungs is None else liver + lungs.weight
     extrahepatic = {}
     table = case.masks.extrahepatic

@@ -98,7 +98,8 @@ def _delivered_vois(
                 name=voi.name,
                 role=role,
                 territories=voi.territories,
-                mean_gy_per_mbq=np.asarray([mean_gy[voi.name]]),
+                # The subtraction of a background can leave a cold lesion below zero.
+                mean_gy_per_mbq=np.asarray([max(mean_gy[voi.name], 0.0)]),
                 dose_at_fraction=partial(_dose_at_fraction_gy, _histogram(voi, deposit, voxel_ml)),
             )
         )

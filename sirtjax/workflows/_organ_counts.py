@@ -162,10 +162,18 @@ def reassigned_counts(
     return found[0], found[1]
 
 
-def shunt_fraction(liver: Float32[np.ndarray, "i j k"], lungs: Float32[np.ndarray, "i j k"]) -> float:
-    """Returns the lung shunt fraction of the counts of both organs."""
-    totals = (float(counts.sum(dtype=np.float64)) for counts in (lungs, liver))
-    return dosimetry.spect_lung_shunt_fraction(*totals)
+def shunt_fraction(
+    liver: Float32[np.ndarray, "i j k"], lungs: Float32[np.ndarray, "i j k"], *, seen_fraction: float = 1.0
+) -> float:
+    """Returns the lung shunt fraction of the counts of both organs.
+
+    Args:
+      liver: counts of the liver.
+      lungs: counts of the lungs.
+      seen_fraction: fraction of the lungs that the image shows; their counts are extended to the rest.
+    """
+    in_lungs, in_liver = (float(counts.sum(dtype=np.float64)) for counts in (lungs, liver))
+    return dosimetry.spect_lung_shunt_fraction(in_lungs / seen_fraction, in_liver)
 
 
 @cached_jit

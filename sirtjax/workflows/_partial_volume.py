@@ -15,6 +15,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows._activity_alignment import activity_alignment
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._lesion_overlap import smallest_first, voi_regions
 from sirtjax.workflows._partial_volume_record import CorrectedDose, PartialVolumeResult, PartialVolumeRow
 from sirtjax.workflows._partial_volume_regions import (
     Regions,
@@ -95,19 +96,31 @@ def partial_volume_result(
     if "rbv" in methods:
         voxelwise = _Voxelwise.of(setting, deposit, fine, counts, recovered, width_mm, relative=_relative(case))
     uncorrected = {row.name: row for row in vois}
+    gy = {
+        method: [
+            _mean_gy(setting, deposit, fine, index, means, measured, relative=_relative(case))
+            for index in range(len(fine.names))
+        ]
+        for method, means in corrected.items()
+    }
     rows = []
-    for index, name in enumerate(fine.names):
+    weights = {voi.name: voi.weight for voi in setting.vois}
+    for name, members in voi_regions(setting.vois, fine).items():
         voi = uncorrected.get(name)
         if voi is None:
             continue
+        index = max(members, key=lambda one: members[one])
         doses = {
-            method: CorrectedDose(_mean_gy(setting, deposit, fine, index, means, measured, relative=_relative(case)))
-            for method, means in corrected.items()
+            method: CorrectedDose(float(sum(fraction * values[one] for one, fraction in members.items())))
+            for method, values in gy.items()
         }
-        if math.isnan(coefficients[index]):
+        # A recovery coefficient is that of one lesion in normal tissue.
+        if len(members) > 1 or math.isnan(coefficients[index]):
             doses["recovery"] = CorrectedDose(math.nan)
         if voxelwise is not None:
-            doses["rbv"] = voxelwise.dose(index, name)
+            # Of another lesion's region only what is in this one.
+            inside = None if len(members) == 1 and name == fine.names[index] else weights[name]
+            doses["rbv"] = voxelwise.dose(list(members), name, inside)
         radius_mm = (750.0 * voi.volume_ml / math.pi) ** (1 / 3)
         rows.append(
             PartialVolumeRow(
@@ -153,9 +166,12 @@ def _relative(case: Case) -> bool:
 
 
 def activity_regions(setting: DosimetryContext) -> Regions:
-    """Returns lesions, normal tissue of each territory, other liver, lungs and the rest, without overlap."""
+    """Returns lesions, normal tissue of each territory, other liver, lungs and the rest, without overlap.
+
+    A voxel of several lesions belongs to the smallest of them.
+    """
     occupancy = setting.mapped.occupancy
-    lesions = [(voi.name, voi.weight) for voi in setting.vois if voi.kind == "lesion"]
+    lesions = [(voi.name, voi.weight) for voi in smallest_first(setting.vois)]
     normal = [(f"normal {name}", weight) for name, weight in setting.territories.items()]
     others = [("", occupancy["liver"])] + ([("", occupancy["lungs"])] if "lungs" in occupancy else [])
     room = np.ones(setting.mapped.geometry.shape, np.float32)
@@ -352,8 +368,10 @@ class _Voxelwise:
             voxel_ml=voxel_ml,
         )
 
-    def dose(self, index: int, name: str) -> CorrectedDose:
-        weight = (self.labels == index).astype(np.float32)
+    def dose(self, members: Sequence[int], name: str, inside: Array | None) -> CorrectedDose:
+        weight = np.isin(self.labels, members).astype(np.float32)
+        if inside is not None:
+            weight = weight * (inside >= 0.5)
         if not weight.any():
             return CorrectedDose(math.nan, math.nan)
         local = dosimetry.dvh_from_arrays(self.local_gy, weight, self.voxel_ml, name=name, signed=True)

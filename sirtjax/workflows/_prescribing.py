@@ -52,9 +52,12 @@ def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjectiv
         DoseObjective(**table.model_dump() | {"voi": _lesion_name(table.voi, setting)})
         for table in case.prescription.objectives
     )
-    taken = {(objective.voi, objective.direction) for objective in own}
+    # A limit of one treatment does not replace the cumulative one.
+    taken = {(objective.voi, objective.direction, objective.cumulative) for objective in own}
     shared = setting.protocol.objectives(hepatic_reserve_fraction=reserve, method=case.protocol.method)
-    found = own + tuple(objective for objective in shared if (objective.voi, objective.direction) not in taken)
+    found = own + tuple(
+        objective for objective in shared if (objective.voi, objective.direction, objective.cumulative) not in taken
+    )
     if not any(voi.kind == "viable tumour" for voi in setting.vois):
         for objective in found:
             if objective.voi == "viable_tumour":

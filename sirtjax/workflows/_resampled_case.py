@@ -30,6 +30,8 @@ class ResampledCase:
       ct_hu: (i, j, k) the CT, or None.
       activity_in_grid: fraction of the activity image's total inside the grid.
       lungs: the lungs on a grid of their own; None without a mask. `occupancy` has their part in the working grid.
+        Voxels in the masks of lungs and liver are liver.
+      seen_fraction: fraction of each VOI that the activity image shows, by name.
       sampling: averaging or copying of the voxels of the activity image.
       notes: sentences about resampled or truncated images.
       warped_ml: volume of each warped VOI that was drawn on the diagnostic image, by name, whether or not the activity
@@ -45,4 +47,5 @@ class ResampledCase:
     notes: tuple[str, ...]
     warped_ml: dict[str, float] = field(default_factory=dict)
     lungs: LungRegion | None = None
+    seen_fraction: dict[str, float] = field(default_factory=dict)
     sampling: pipeline.Sampling = field(default_factory=pipeline.Sampling)

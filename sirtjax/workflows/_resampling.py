@@ -74,6 +74,8 @@ def resample_case(
     mask_ml: dict[str, float] = {}
     warped_ml: dict[str, float] = {}
     arrived: dict[str, float] = {}
+    seen_fraction: dict[str, float] = {}
+    liver = (vois[0].labels, vois[0].name, transforms[vois[0].frame])
     for name, labels, pull in region:
         mask = pipeline.GridArray(values=labels.mask(name), world_from_voxel=labels.geometry.affine)
         on_grid = pipeline.place_mask(
@@ -85,12 +87,14 @@ def resample_case(
         whole_ml = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         shown_ml = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml
         if name == LUNGS:
-            lungs = lung_region(labels, name, images.activity.volume, ct, transform=pull)
-            whole_ml, shown_ml = lungs.warped_ml, lungs.volume_ml
+            lungs = lung_region(labels, name, images.activity.volume, ct, transform=pull, liver=liver)
+            occupancy[name] = np.minimum(occupancy[name], 1 - occupancy[liver[1]])
+            whole_ml, shown_ml = lungs.warped_ml + lungs.overlap_ml, lungs.volume_ml + lungs.overlap_ml
         if pull is not None:
             warped_ml[name] = whole_ml
         share_arrived = shown_ml / mask_ml[name]
         _check_arrival(name, labels, share_arrived)
+        seen_fraction[name] = min(shown_ml / whole_ml, 1.0) if whole_ml > 0 else 0.0
         if pull is None:
             arrived[name] = share_arrived
     image = images.activity.volume
@@ -120,6 +124,7 @@ def resample_case(
         ),
         warped_ml=warped_ml,
         lungs=lungs,
+        seen_fraction=seen_fraction,
         sampling=sampling,
     )
 

@@ -59,9 +59,23 @@ class LungMass:
 
 
 def lung_shunt(
-    case: Case, images: CaseImages, liver: Voi, lungs: Voi | None, transform: spatial.Transform
+    case: Case,
+    images: CaseImages,
+    liver: Voi,
+    lungs: Voi | None,
+    transform: spatial.Transform,
+    *,
+    seen_fraction: float = 1.0,
 ) -> LungShunt:
     """Returns the lung shunt fraction by the method of the case.
+
+    Args:
+      case: the case.
+      images: images of the case.
+      liver: the liver.
+      lungs: both lungs; None without a mask.
+      transform: pull, from the frame of the activity image to that of the diagnostic image.
+      seen_fraction: fraction of the lungs that the activity image shows. Counts of a SPECT are extended to the rest.
 
     Raises:
       ConfigError: the counts of the SPECT are asked for and there is no lung mask.
@@ -75,14 +89,21 @@ def lung_shunt(
         raise ConfigError(
             'lung_shunt.method = "spect" requires [masks.lungs]; or set the fraction (lung_shunt.method = "value")'
         )
-    counts = {}
+    weights = {}
     for voi in (liver, lungs):
         pull = transform if voi.frame == "diagnostic" else None
         weight = spatial.occupancy(voi.labels, voi.name, images.activity.volume.geometry, transform=pull)
-        counts[voi.name] = float(np.vdot(np.asarray(images.activity.volume.array, np.float32), weight))
-    fraction = dosimetry.spect_lung_shunt_fraction(counts["lungs"], counts["liver"])
+        weights[voi.name] = np.asarray(weight, np.float32)
+    # Masks may overlap at the diaphragm: a voxel of both is liver.
+    weights["lungs"] = np.minimum(weights["lungs"], 1 - weights["liver"])
+    image = np.asarray(images.activity.volume.array, np.float32)
+    counts = {name: float(np.vdot(image, weight)) for name, weight in weights.items()}
+    fraction = dosimetry.spect_lung_shunt_fraction(counts["lungs"] / seen_fraction, counts["liver"])
     rows = (RegionCounts("lungs", counts["lungs"]), RegionCounts("liver", counts["liver"]))
-    return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver", counts=rows)
+    source = "counts of the activity image in the lungs and the liver"
+    if seen_fraction < 1.0:
+        source += f"; lungs extended by volume from the {100 * seen_fraction:.3g} % that it shows"
+    return LungShunt(fraction, "spect", source, counts=rows)
 
 
 def lung_shunt_record(case: Case, images: CaseImages, shunt: LungShunt) -> LungShuntRecord:

@@ -11,6 +11,7 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import SurfaceSourceTable, UncertaintyTable
 from sirtjax.workflows._contours import where_to_check
 from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._lesion_overlap import lesion_overlaps
 from sirtjax.workflows._optimal import OptimalChoice
 from sirtjax.workflows._optimal_probability import plan_probability, probability_checks
 from sirtjax.workflows._products import AllStepResults
@@ -149,6 +150,15 @@ def with_intervals(
     return result, replace(maps, contour_gy_per_mm=shown)
 
 
+def _overlap_message(setting: DosimetryContext) -> str:
+    """Returns why overlapping lesions have no intervals; empty without any. A simulated voxel has one lesion."""
+    for small, large in lesion_overlaps(setting.vois):
+        return (
+            f"the lesions {small} and {large} overlap; draw them apart, or state a part of a lesion as [masks.viable]"
+        )
+    return ""
+
+
 def _intervals(
     case: Case,
     products: AllStepResults,
@@ -173,13 +183,13 @@ def _intervals(
         budget_samples=BUDGET_SAMPLES if table.budget == "sobol" else None,
         seed=table.seed,
         status="refused",
-        message=sources.message,
+        message=sources.message or _overlap_message(setting),
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,
         not_included=sources.stated.not_included(),
     )
-    if sources.message:
+    if empty.message:
         return empty, None, Necrosis({}, {})
     corrected = corrected_vois(case, products, setting, deposit, inputs, biology)
     necrotic = necrosis(setting, inputs, records)

@@ -23,7 +23,7 @@ from sirtjax.workflows._decay import (
     image_activity_mbq,
     injection_decay,
 )
-from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._deposit import ActivityAndDose, mean_shunt
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._measured_activity import bremsstrahlung_checks, measured_activity
@@ -189,6 +189,7 @@ def _absolute(
         lung_shunt_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_spill_gy=setting.lung_spill_gy(activity_mbq * setting.liver),
         lung_activity_mbq=shunted_mbq,
+        lung_shunt_fraction=mean_shunt(injected, setting.shunts),
         lung_mass_g=setting.lungs.mass_g,
     )
     return deposit, (*decay.checks, *checks)

@@ -118,6 +118,7 @@ def simulated(logs, activity_mbq, *, spill_gy=0.0, correction=CORRECTION, necros
         lung_shunt_gy=0.01 * activity_mbq,
         lung_spill_gy=spill_gy,
         lung_activity_mbq=1.0,
+        lung_shunt_fraction=1.0 / activity_mbq,
         lung_mass_g=1000.0,
     )
     return Simulated(intervals(logs), corrected, inputs, deposit, 1.0, necrosis)

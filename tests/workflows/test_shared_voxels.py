@@ -1,0 +1,184 @@
+"""Masks that share voxels, or that the image shows in part: doses counted by hand in a box of liver under the lung."""
+
+import numpy as np
+import pytest
+import slab_case as slab
+
+from sirtjax import workflows
+from sirtjax.volume import Geometry
+
+UPTAKE = np.where(slab.LIVER, 100.0, 0.0) + np.where(slab.LESION, 300.0, 0.0)
+
+
+def plan(case):
+    return workflows.plan_case(case)[0]
+
+
+def lifted(voxels):
+    """The lung mask with its base this many voxels below the dome, inside the liver."""
+    mask = slab.LUNGS.copy()
+    mask[:, :, slab.DOME - voxels : slab.DOME] = slab.LIVER[:, :, slab.DOME - voxels : slab.DOME]
+    return mask
+
+
+def lesion_gy(uptake=UPTAKE, injected_mbq=2000.0):
+    fraction = uptake[slab.LESION].sum() / uptake[slab.LIVER].sum()
+    mass_g = slab.LESION.sum() * slab.VOXEL_ML * slab.DENSITY
+    return slab.CONSTANT * injected_mbq * 0.95 * fraction / mass_g
+
+
+@pytest.mark.parametrize("voxels", [0, 1, 3])
+def test_the_dose_of_liver_in_the_lung_mask_is_that_of_liver_tissue(tmp_path, voxels):
+    result = plan(slab.make_case(tmp_path, UPTAKE, lungs=lifted(voxels)))
+    assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.005)
+    # The lungs get the betas of a lung that begins at the dome, wherever their mask does.
+    disjoint = plan(slab.make_case(tmp_path / "disjoint", UPTAKE, lungs=slab.LUNGS))
+    assert result.lung_spill_dose_gy == pytest.approx(disjoint.lung_spill_dose_gy, rel=1e-5)
+    assert ("SJ112" in slab.codes(result)) == (voxels > 0)
+
+
+def test_the_dose_of_liver_in_the_lung_of_the_ct_is_that_of_liver_tissue(tmp_path):
+    hu = np.where(np.arange(slab.SHAPE[2]) < slab.DOME - 2, 40.0, -750.0) * np.ones(slab.SHAPE)
+    result = plan(slab.make_case(tmp_path, UPTAKE, ct_hu=hu))
+    assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.005)
+    (check,) = [one for one in result.checks if one.code == "SJ112"]
+    assert check.value == pytest.approx(2 / 14, rel=1e-5) and check.where == f"{24 * 24 * 2 * slab.VOXEL_ML:.0f} mL"
+
+
+def test_a_voxel_of_the_dome_with_some_lung_holds_its_activity_in_liver_tissue(tmp_path):
+    """On a grid of 6 mm the dome is in the middle of a voxel."""
+    result = plan(slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, dose={"spacing_mm": 6.0}))
+    compartments = result.voi("lesion").multi_compartment_mean_gy
+    assert result.voi("lesion").mean_gy == pytest.approx(compartments, rel=0.02)
+
+
+@pytest.mark.parametrize("voxels", [0, 2])
+def test_the_shunt_counts_a_voxel_of_both_masks_as_liver(tmp_path, voxels):
+    image = UPTAKE + np.where(slab.LUNGS, 2.0, 0.0)
+    case = slab.make_case(
+        tmp_path, image, lungs=lifted(voxels), lung_shunt={"method": "spect", "fraction": None, "source": None}
+    )
+    expected = image[slab.LUNGS].sum() / (image[slab.LUNGS].sum() + image[slab.LIVER].sum())
+    assert plan(case).lung_shunt_fraction == pytest.approx(expected, rel=1e-4)
+
+
+def truncated(image):
+    """The image without the upper 4 of the 8 layers of lung, and its grid."""
+    last = slab.DOME + 4
+    shape = (*slab.SHAPE[:2], last)
+    return image[:, :, :last], Geometry.from_axes(shape, spacing_mm=(slab.VOXEL_MM,) * 3, origin_mm=(0.0, 0.0, 0.0))
+
+
+def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path):
+    hu = np.where(slab.LUNGS, -750.0, 40.0)
+    image = UPTAKE + np.where(slab.LUNGS, 2.0, 0.0)
+    shown, geometry = truncated(image)
+    tables = {"lung_shunt": {"method": "spect", "fraction": None, "source": None}, "dose": {"lung_mass_g": None}}
+    result = plan(slab.make_case(tmp_path, shown, lungs=slab.LUNGS, ct_hu=hu, geometry=geometry, **tables))
+    whole = plan(slab.make_case(tmp_path / "whole", image, lungs=slab.LUNGS, ct_hu=hu, **tables))
+    expected = image[slab.LUNGS].sum() / (image[slab.LUNGS].sum() + image[slab.LIVER].sum())
+    assert result.lung_shunt_fraction == pytest.approx(expected, rel=0.01)
+    assert result.lung_mass_g == pytest.approx(whole.lung_mass_g, rel=0.02)
+    assert result.lung_shunt_dose_gy == pytest.approx(whole.lung_shunt_dose_gy, rel=0.02)
+    (check,) = [one for one in result.checks if one.code == "SJ611"]
+    assert check.value == pytest.approx(0.5, abs=0.01) and "SJ611" not in slab.codes(whole)
+
+
+def test_a_liver_partly_outside_the_image_has_a_warning(tmp_path):
+    last = slab.SHAPE[0] - 9  # of the 24 layers of liver along x, 3 are outside
+    geometry = Geometry.from_axes((last, *slab.SHAPE[1:]), spacing_mm=(slab.VOXEL_MM,) * 3, origin_mm=(0.0, 0.0, 0.0))
+    result = plan(slab.make_case(tmp_path, UPTAKE[:last], geometry=geometry))
+    (check,) = [one for one in result.checks if one.code == "SJ113"]
+    assert (check.where, check.severity) == ("liver", "warning") and check.value == pytest.approx(21 / 24, rel=0.01)
+
+
+CORE = np.zeros(slab.SHAPE, bool)
+CORE[16:20, 16:20, 9:13] = True
+SHELL = np.zeros(slab.SHAPE, bool)
+SHELL[13:23, 13:23, 7:15] = True
+NESTED = np.where(slab.LIVER, 100.0, 0.0)
+NESTED[SHELL], NESTED[CORE] = 200.0, 900.0
+
+
+def nested_case(folder, core, shell, image=NESTED, **tables):
+    (folder / "lesions").mkdir()
+    slab.write_masks(folder / "lesions", **{core: CORE, shell: SHELL})
+    masks = {"lesions": {"path": "lesions", "image": "activity"}}
+    activity = {"path": "activity.nii", "unit": "counts", "nuclide": "Tc-99m", "resolution_fwhm_mm": 12.0}
+    corrected = {"partial_volume": {"methods": ["recovery", "gtm", "rbv"]}, "images": {"activity": activity}}
+    return slab.make_case(folder, image, masks=masks, **(corrected | tables))
+
+
+@pytest.mark.parametrize(("core", "shell"), [("a", "b"), ("b", "a")])
+def test_a_lesion_around_another_one_is_corrected_as_a_whole(tmp_path, core, shell):
+    from scipy import ndimage
+
+    blurred = ndimage.gaussian_filter(NESTED, 12.0 / 2.3548 / slab.VOXEL_MM, truncate=6)
+    result = plan(nested_case(tmp_path, core, shell, blurred))
+    per_count = slab.CONSTANT * 2000.0 * 0.95 / (NESTED[slab.LIVER].sum() * slab.VOXEL_ML * slab.DENSITY)
+    rows = {row.name: row.corrected for row in result.partial_volume.rows}
+    for name, mask in ((core, CORE), (shell, SHELL)):
+        for method in ("gtm", "rbv"):
+            assert rows[name][method].mean_gy == pytest.approx(per_count * NESTED[mask].mean(), rel=0.02), (
+                name,
+                method,
+            )
+    # A recovery coefficient is that of a lesion in normal tissue.
+    assert np.isnan(rows[shell]["recovery"].mean_gy) and rows[core]["recovery"].mean_gy > 0
+    (check,) = [one for one in result.checks if one.code == "SJ116"]
+    assert check.where == f"{core} and {shell}" and check.value == pytest.approx(1.0)
+
+
+def test_a_full_correction_of_two_equal_lesions_gives_both_the_same_row(tmp_path):
+    (tmp_path / "lesions").mkdir()
+    slab.write_masks(tmp_path / "lesions", a=CORE, b=CORE)
+    activity = {"path": "activity.nii", "unit": "counts", "nuclide": "Tc-99m", "resolution_fwhm_mm": 12.0}
+    case = slab.make_case(
+        tmp_path,
+        NESTED,
+        masks={"lesions": {"path": "lesions", "image": "activity"}},
+        images={"activity": activity},
+        partial_volume={"methods": ["gtm"]},
+    )
+    first, second = [row for row in plan(case).partial_volume.rows if row.kind == "lesion"]
+    assert first.corrected["gtm"].mean_gy == pytest.approx(second.corrected["gtm"].mean_gy, rel=1e-6)
+
+
+def test_lungs_with_too_much_dose_leave_a_plan_of_no_activity(tmp_path):
+    changes = {"dose": {"previous_lung_gy": 50.0}, "prescription": {"strategy": "upper"}, "injections": None}
+    result = plan(slab.make_case(tmp_path, UPTAKE, **changes))
+    assert result.injections[0].activity_mbq == 0 and result.lung_dose_gy == 0
+    assert result.lung_shunt_fraction == pytest.approx(0.05) and "SJ501" in slab.codes(result)
+
+
+def test_a_stricter_limit_of_one_treatment_keeps_the_cumulative_limit(tmp_path):
+    own = [{"voi": "lungs", "direction": "at most", "dose_gy": 25.0, "source": "the department"}]
+    changes = {"dose": {"previous_lung_gy": 40.0}, "injections": None}
+    result = plan(slab.make_case(tmp_path, UPTAKE, prescription={"strategy": "upper", "objectives": own}, **changes))
+    # 10 of the cumulative 50 Gy are left, less than the 25 Gy of this treatment.
+    assert result.lung_dose_gy <= 10.0 * (1 + 1e-6)
+    bounds = {bound.name for row in result.injections for bound in row.bounds}
+    assert {"mean(lungs) <= 25 Gy", "mean(lungs) <= 50 Gy cumulative"} <= bounds
+
+
+def test_a_cold_lesion_below_the_background_does_not_end_the_verification(tmp_path):
+    background = np.zeros(slab.SHAPE, bool)
+    background[1:4, 2:34, 26:34] = True
+    slab.write_masks(tmp_path, background=background)
+    image = np.where(slab.LIVER, 1e6, 2e4)
+    image[slab.LESION] = 1.5e4
+    time = "2026-03-01T12:00:00Z"
+    result, _, _ = workflows.verify_case(
+        slab.make_case(
+            tmp_path,
+            image,
+            unit="Bq/mL",
+            images={"activity": {"path": "activity.nii", "unit": "Bq/mL", "nuclide": "Y-90"}},
+            masks={"background": {"path": "background.nii", "image": "activity"}},
+            calibration={"method": "absolute", "reference_time": time},
+            injections=[{"territory": "whole liver", "activity_mbq": 520.0, "time": time}],
+            prescription=None,
+        )
+    )
+    assert result.voi("lesion").mean_gy == pytest.approx(-slab.CONSTANT * 5e3 * 1e-6 / slab.DENSITY, rel=0.01)
+    assert "SJ404" in slab.codes(result)
