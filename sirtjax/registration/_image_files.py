@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,11 @@ MIN_SLICES = 4
 ONLY_CT_BELOW = -500.0
 # Points along each axis by which an initial field is checked.
 OVERLAP_PROBES = 24
+# Labels that 3D Slicer makes: F-1, F_1-1, MarkupsFiducial-1, P1, 1, and NAME-1 for points of the list NAME.
+_AUTOMATIC = re.compile(r"(f|p|point|pointlist|fiducial|markupsfiducial)?([-_ ]?\d+){1,2}")
+_OF_LIST = re.compile(r"(.+)-\d+")
+# Labels that a message names.
+_MAX_LABELS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +153,11 @@ def check_initial_overlap(reference: Geometry, floating: Geometry, start: Transf
 def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | None, Points | None]:
     """Reads the landmarks of both images, matched by label or by order.
 
-    They are matched by label if both files have the same labels.
+    They are matched by label if both files have the same labels, in any letter case. They are matched by order if a
+    label is missing or repeated, or if the labels of a file are automatic names of 3D Slicer, such as F-1.
 
     Raises:
-      InputError: points of only one side, a different number of points, or lines instead of points.
+      InputError: points of only one side, a different number of points, lines instead of points, or different labels.
     """
     from sirtjax import io
 
@@ -165,9 +172,48 @@ def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | Non
             f"{len(places)} points on the reference and {len(others)} on the floating image; "
             "provide the same points in the same order"
         )
-    if all(labels) and len(set(labels)) == len(labels) and sorted(labels) == sorted(other_labels):
-        others = others[[other_labels.index(label) for label in labels]]
-    return places, others
+    order = _order_by_label((first, second), labels, other_labels)
+    return places, others if order is None else others[order]
+
+
+def _order_by_label(paths: tuple[Path, Path], labels: Sequence[str], others: Sequence[str]) -> list[int] | None:
+    """The index of each label among the others; None if the points are matched by order."""
+    stripped = [[label.strip() for label in side] for side in (labels, others)]
+    folded = [[label.casefold() for label in side] for side in stripped]
+    one, two = folded if all(map(_distinct, folded)) else stripped
+    if not one or not (all(one) and all(two) and _distinct(one) and _distinct(two)):
+        return None
+    if set(one) == set(two):
+        return [two.index(label) for label in one]
+    if _automatic(*folded):
+        return None
+    unmatched = [
+        [name for name, key in zip(names, keys, strict=True) if key not in other]
+        for names, keys, other in zip(stripped, (one, two), (two, one), strict=True)
+    ]
+    raise InputError(
+        f"{paths[0]} and {paths[1]}: landmarks without a counterpart of the same label ({_listed(unmatched[0])}; "
+        f"{_listed(unmatched[1])}); use the same labels in both files, or delete the labels to match by order"
+    )
+
+
+def _distinct(labels: Sequence[str]) -> bool:
+    return len(set(labels)) == len(labels)
+
+
+def _automatic(labels: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether the labels of a file are automatic names, or those of each file only number the points of a list."""
+    if any(all(_AUTOMATIC.fullmatch(label) for label in side) for side in (labels, others)):
+        return True
+    one, two = (
+        {match[1] if (match := _OF_LIST.fullmatch(label)) else None for label in side} for side in (labels, others)
+    )
+    return len(one) == len(two) == 1 and None not in one | two and one != two
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MAX_LABELS} more" if len(labels) > _MAX_LABELS else ""
+    return ", ".join(labels[:_MAX_LABELS]) + more
 
 
 def _landmarks(path: Path, lists: Sequence[PointList]) -> tuple[Points, list[str]]:

@@ -28,7 +28,7 @@ _NEEDED = (
 _WELCOME = (
     *("StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "SeriesNumber", "PatientPosition"),
     *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime"),
-    *("AcquisitionDateTime", "ActualFrameDuration", "FrameReferenceTime"),
+    *("AcquisitionDateTime", "ActualFrameDuration", "FrameReferenceTime", "TimezoneOffsetFromUTC", "SUVType"),
     *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "PatientWeight", "PatientSize"),
     *("RadiopharmaceuticalInformationSequence", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime"),

@@ -6,7 +6,10 @@ import re
 from datetime import datetime, timedelta
 
 _TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
-_DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?(?:[+-]\d{4})?")
+_DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?([+-]\d{4})?")
+_OFFSET = re.compile(r"[\d.]*([+-])(\d{2})(\d{2})")
+
+_LARGEST_OFFSET = timedelta(hours=14)
 
 
 def dicom_datetime(date: object, time: object) -> datetime | None:
@@ -24,18 +27,43 @@ def dicom_datetime(date: object, time: object) -> datetime | None:
         return None
 
 
-def dicom_moment(value: object) -> datetime | None:
-    """Returns the datetime of a DICOM DT (YYYYMMDDHHMMSS.ffffff&ZZXX) without its time zone.
+def dicom_moment(value: object, *, zone: timedelta | None = None) -> datetime | None:
+    """Returns the local datetime of a DICOM DT (YYYYMMDDHHMMSS.ffffff&ZZXX).
 
-    None if unusable.
+    None if unusable, or if it has no time of day.
 
-    Dates and times elsewhere in a DICOM object are local and carry no zone, so that a zone here would not
-    make them comparable.
+    The dates (DA) and times (TM) of a DICOM object are local and contain no offset from UTC. A DT with an offset is
+    converted to local time, so that they can be compared.
+
+    Args:
+      value: the DT.
+      zone: offset of local time from UTC; None if unknown, then the offset of the DT is ignored.
     """
     match = _DATE_TIME.fullmatch(str(value or "").strip())
+    if match is None or not match.group(4):
+        return None
+    moment = dicom_datetime("".join(match.group(1, 2, 3)), match.group(4))
+    own = utc_offset(match.group(5))
+    if moment is None or own is None or zone is None:
+        return moment
+    return moment - own + zone
+
+
+def utc_offset(value: object) -> timedelta | None:
+    """Returns the offset from UTC of a DICOM DT or TimezoneOffsetFromUTC; None without a valid one."""
+    match = _OFFSET.fullmatch(str(value or "").strip())
     if match is None:
         return None
-    return dicom_datetime("".join(match.group(1, 2, 3)), match.group(4) or "000000")
+    offset = timedelta(hours=int(match.group(2)), minutes=int(match.group(3)))
+    if offset > _LARGEST_OFFSET:
+        return None
+    return -offset if match.group(1) == "-" else offset
+
+
+def dicom_date(value: object) -> str:
+    """Returns the date YYYYMMDD of a DICOM DT; "" if unusable."""
+    match = _DATE_TIME.fullmatch(str(value or "").strip())
+    return "" if match is None else "".join(match.group(1, 2, 3))
 
 
 def latest_before(time: object, moment: datetime) -> datetime | None:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from sirtjax.dicom.dataset._decode import decode_file
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile, scan
-from sirtjax.dicom.dataset._values import number
+from sirtjax.dicom.dataset._values import number, optional
 from sirtjax.dicom.image._nm import nm_kind
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.dicom.image._stacks import modality_of
@@ -30,8 +30,8 @@ class PlanarViews:
     """The two opposite views of a planar scintigraphy, aligned pixel by pixel.
 
     Attributes:
-      anterior: counts of the detector in front; the first index grows to the patient's left, the second to
-        the head.
+      anterior: counts of the detector in front, rescaled as the file states; the first index grows to the patient's
+        left, the second to the head.
       posterior: counts of the detector behind, along the same axes.
       pixel_spacing_mm: pixel spacing along the first and the second index.
       radionuclides: names such as "Tc-99m"; empty if the files name none.
@@ -133,7 +133,9 @@ def _to_patient(file: DicomFile, picture: NDArray[Any], detector: Any, view: str
             f"{file.path}: the {view} view has axes {row.tolist()} and {column.tolist()}; "
             "expected rows across the patient and columns along"
         )
-    turned = picture.T[:: 1 if across > 0 else -1, :: 1 if up > 0 else -1]
+    slope, intercept = optional(file.header.get("RescaleSlope")), optional(file.header.get("RescaleIntercept"))
+    counts = picture * (1.0 if slope is None else slope) + (intercept or 0.0)
+    turned = counts.T[:: 1 if across > 0 else -1, :: 1 if up > 0 else -1]
     return np.ascontiguousarray(turned, np.float32)
 
 

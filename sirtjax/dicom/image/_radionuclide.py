@@ -69,6 +69,13 @@ def radionuclides_of(header: Dataset) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def known_half_life_s(nuclides: tuple[str, ...]) -> float | None:
+    """Returns the longest half-life of some nuclides; None if there are none or one is not in the table."""
+    if not all(name in _HALF_LIVES_S for name in nuclides):
+        return None
+    return max((_HALF_LIVES_S[name] for name in nuclides), default=None)
+
+
 def _of_item(item: Dataset) -> list[str]:
     codes = item.get("RadionuclideCodeSequence") or []
     named = [name for code in codes for name in _of_code(code)]

@@ -65,12 +65,12 @@ def read_dicom_series(
         with parsing(file.path, "image"):
             check_claimed_pixels(file.path, file.header)
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
-    unit, factor, unit_notes = values_unit(stack.frames)
+    unit, unit_notes = values_unit(stack.frames)
     if path.is_file() and len(stack.frames) == 1:
         note = "a single slice was read: provide the folder to read its whole series"
         _LOG.warning("%s: %s", path, note)
         unit_notes = (note, *unit_notes)
-    array, digest, notes = _voxels(stack.frames, factor=factor, hu=unit == "HU")
+    array, digest, notes = _voxels(stack.frames, hu=unit == "HU")
     if grid.source_k is not None:
         array = _between(array, grid.source_k)
     check_finite(array, path)
@@ -93,7 +93,7 @@ def check_damage(stack: Stack, damaged: list[Path]) -> None:
         )
 
 
-def _voxels(frames: list[Frame], *, factor: float, hu: bool) -> tuple[NDArray[np.float32], str, tuple[str, ...]]:
+def _voxels(frames: list[Frame], *, hu: bool) -> tuple[NDArray[np.float32], str, tuple[str, ...]]:
     """The rescaled frames as (i, j, k), the SHA-256 over the files in order, and what was done to them."""
     columns, rows = frames[0].size
     # Slices are filled one by one: k is the slowest axis in memory, whatever the order of the indices.
@@ -108,7 +108,7 @@ def _voxels(frames: list[Frame], *, factor: float, hu: bool) -> tuple[NDArray[np
         with parsing(file.path, "image"):
             for k in of_file[file]:
                 picture: NDArray[Any] = stored[frames[k].index]
-                planes[k] = rescaled(frames[k], picture, factor=factor)
+                planes[k] = rescaled(frames[k], picture)
                 clamped += clamp_padding(frames[k], picture, planes[k]) if hu else 0
         return digest, clamped
 

@@ -7,11 +7,14 @@ from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile
-from sirtjax.dicom.dataset._time import dicom_datetime, dicom_moment, latest_before
+from sirtjax.dicom.dataset._time import dicom_date, dicom_datetime, dicom_moment, latest_before, utc_offset
 from sirtjax.dicom.dataset._values import optional, text_of
-from sirtjax.dicom.image._radionuclide import radionuclides_of
+from sirtjax.dicom.image._radionuclide import known_half_life_s, radionuclides_of
 from sirtjax.dicom.image._stacks import Stack, modality_of
 from sirtjax.io import Source
+
+# Nuclides with a longer half-life are also imaged a day or more after the injection.
+_SAME_DAY_S = 12 * 3600.0
 
 
 def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[str, ...]) -> Source:
@@ -23,9 +26,9 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
         starts = [moment for moment in map(acquisition_moment, stack.files) if moment is not None]
         acquired = min(starts, default=None)
         tracer = (header.get("RadiopharmaceuticalInformationSequence") or [{}])[0]
-        injection = _injection(tracer, acquired or series_time)
+        injection, injection_remarks = _injection(header, tracer, acquired or series_time)
         activity_bq, doubts = _activity_bq(tracer)
-        correction, reference, remarks = _decay(stack, series_time, starts, injection)
+        correction, reference, remarks = _decay(stack, starts, injection)
         return Source(
             path=path,
             format="dicom",
@@ -53,7 +56,7 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             patient_height_m=_positive(header, "PatientSize"),
             patient=file.patient,
             sha256=sha256,
-            notes=(*notes, *remarks, *doubts),
+            notes=(*notes, *remarks, *injection_remarks, *doubts),
         )
 
 
@@ -67,35 +70,37 @@ def series_moment(header: Dataset) -> datetime | None:
 def acquisition_moment(file: DicomFile) -> datetime | None:
     """Returns the start of the acquisition of a file's data."""
     header = file.header
-    return dicom_moment(header.get("AcquisitionDateTime")) or dicom_datetime(
+    return _moment(header, header.get("AcquisitionDateTime")) or dicom_datetime(
         header.get("AcquisitionDate"), header.get("AcquisitionTime")
     )
 
 
 def _decay(
-    stack: Stack, series_time: datetime | None, starts: list[datetime], injection: datetime | None
+    stack: Stack, starts: list[datetime], injection: datetime | None
 ) -> tuple[str | None, datetime | None, tuple[str, ...]]:
     """The decay correction of the activity, its reference time, and remarks.
 
-    START: the start of the scan, which is SeriesTime unless the series was derived later, when it is the
-    earliest acquisition. ADMIN: the injection. NONE: as measured, to first order the middle of a PET frame;
-    with several bed positions there is no one moment. Not stated: not known, and not guessed.
+    START: the start of the scan, which is SeriesTime unless it is missing or the series was derived later, when it is
+    the earliest acquisition. It is never StudyTime, because a study begins before its scans. ADMIN: the injection.
+    NONE: as measured, to first order the middle of a PET frame; with several bed positions there is no one moment.
+    Not stated: not known, and not guessed.
     """
     header = stack.files[0].header
     correction = text_of(header, "DecayCorrection").upper() or None
     first = min(starts, default=None)
     if correction is None and text_of(header, "DecayCorrected").upper() == "YES":
         # Enhanced PET states the moment itself.
-        moment = dicom_moment(header.get("DecayCorrectionDateTime"))
+        moment = _moment(header, header.get("DecayCorrectionDateTime"))
         if moment is not None:
             return ("ADMIN" if moment == injection else "START"), moment, ()
     if correction == "ADMIN":
         return correction, injection, ()
     if correction == "START":
-        if series_time is not None and (first is None or series_time <= first):
-            return correction, series_time, ()
-        remark = "SeriesTime is after the acquisition: the decay reference is the earliest acquisition"
-        return correction, first, () if first is None else (remark,)
+        began = dicom_datetime(header.get("SeriesDate"), header.get("SeriesTime"))
+        if began is not None and (first is None or began <= first):
+            return correction, began, ()
+        why = "SeriesDate or SeriesTime is missing" if began is None else "SeriesTime is after the acquisition"
+        return correction, first, () if first is None else (f"{why}: the decay reference is the earliest acquisition",)
     if correction == "NONE" and first is not None and max(starts) == first:
         duration_ms = _positive(header, "ActualFrameDuration")
         if duration_ms is not None and modality_of(stack.files[0]) == "PT":
@@ -103,11 +108,38 @@ def _decay(
     return correction, None, ()
 
 
-def _injection(tracer: Dataset, scan: datetime | None) -> datetime | None:
-    moment = dicom_moment(tracer.get("RadiopharmaceuticalStartDateTime"))
-    if moment is None and scan is not None:
-        moment = latest_before(tracer.get("RadiopharmaceuticalStartTime"), scan)
-    return moment
+def _injection(header: Dataset, tracer: Dataset, scan: datetime | None) -> tuple[datetime | None, tuple[str, ...]]:
+    """The start of the injection, and remarks.
+
+    A time of day without a date is completed to the last one before the scan, but only for nuclides that are imaged
+    on the day of the injection.
+    """
+    stated, clock = tracer.get("RadiopharmaceuticalStartDateTime"), tracer.get("RadiopharmaceuticalStartTime")
+    moment = _moment(header, stated)
+    if moment is not None:
+        ignored = utc_offset(stated) is not None and _zone(header) is None
+        remark = "the UTC offset of the injection time was ignored, because the other times of the file have none"
+        return moment, (remark,) if ignored else ()
+    moment = dicom_datetime(dicom_date(stated), clock)
+    if moment is not None or scan is None:
+        return moment, ()
+    moment, nuclides = latest_before(clock, scan), radionuclides_of(header)
+    half_life_s = known_half_life_s(nuclides) or _positive(tracer, "RadionuclideHalfLife")
+    if moment is None or (half_life_s is not None and half_life_s <= _SAME_DAY_S):
+        return moment, ()
+    late = f"{'/'.join(nuclides) or 'its nuclide'} is also imaged on later days"
+    why = "its half-life is unknown" if half_life_s is None else late
+    return None, (f"the injection has a time of day but no date, and {why}: the injection time was not used",)
+
+
+def _moment(header: Dataset, value: object) -> datetime | None:
+    return dicom_moment(value, zone=_zone(header))
+
+
+def _zone(header: Dataset) -> timedelta | None:
+    """The offset of the file's dates and times from UTC; None if not stated."""
+    stated = utc_offset(header.get("TimezoneOffsetFromUTC"))
+    return utc_offset(header.get("AcquisitionDateTime")) if stated is None else stated
 
 
 def _activity_bq(tracer: Dataset) -> tuple[float | None, tuple[str, ...]]:

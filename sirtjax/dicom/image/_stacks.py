@@ -60,16 +60,17 @@ def stacks_of(files: list[DicomFile]) -> list[Stack]:
 
     Stacks differ in orientation, size, pixel spacing, being scouts, or repeat in time.
 
+    A file with the SOPInstanceUID and position of another is a copy and is skipped.
+
     Slices at the same position are separated by the attribute that differs (phase, echo, ...) if that divides
     the series into stacks without repeats; otherwise they stay together, for the reader to refuse.
     """
-    files, notes = _without_copies(files)
     try:
-        frames = [frame for file in files for frame in _frames(file)]
+        of_file, notes = _without_copies({file: _frames(file) for file in files})
     except ImageFormatError as error:
         return [Stack(files=files, problem=error)]
     stacks = []
-    for like in _alike(frames):
+    for like in _alike([frame for frames in of_file.values() for frame in frames]):
         for part, members in _apart(like).items():
             members.sort(key=lambda frame: (frame.depth_mm, str(frame.file.path), frame.index))
             stacks.append(
@@ -100,15 +101,27 @@ def _frames(file: DicomFile) -> list[Frame]:
     return [classic_frame(file)]
 
 
-def _without_copies(files: list[DicomFile]) -> tuple[list[DicomFile], tuple[str, ...]]:
-    """The same instance stored twice counts once."""
+def _without_copies(
+    of_file: dict[DicomFile, list[Frame]],
+) -> tuple[dict[DicomFile, list[Frame]], tuple[str, ...]]:
+    """The frames of the files; the same instance stored twice counts once.
+
+    Raises:
+      ImageFormatError: files with one SOPInstanceUID at different positions, which are not copies.
+    """
     seen: dict[str, DicomFile] = {}
-    for file in files:
+    for file, frames in of_file.items():
         uid = text_of(file.header, "SOPInstanceUID")
-        seen.setdefault(uid or str(file.path), file)
-    copies = len(files) - len(seen)
+        other = seen.setdefault(uid or str(file.path), file)
+        places, others = ([frame.position_mm for frame in each] for each in (frames, of_file[other]))
+        if len(places) != len(others) or not np.allclose(places, others, rtol=0, atol=SAME_PLACE_MM):
+            raise ImageFormatError(
+                f"{file.path}: several slices share one SOPInstanceUID (also {other.path.name}, at another position); "
+                "export the series again"
+            )
+    copies = len(of_file) - len(seen)
     notes = (f"{copies} files contain the same instance as another file and were skipped",) if copies else ()
-    return list(seen.values()), notes
+    return {file: of_file[file] for file in seen.values()}, notes
 
 
 def _alike(frames: list[Frame]) -> list[list[Frame]]:

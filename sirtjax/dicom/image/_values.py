@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,82 +17,124 @@ from sirtjax.errors import ImageFormatError
 # CT numbers start at -1024 HU, the value scanners themselves write outside the field of view.
 LOWEST_HU = -1024.0
 _HIGHEST_HU = 3071.0
-_ABSOLUTE = {"BQML": "Bq/mL", "KBQML": "Bq/mL", "MBQML": "Bq/mL"}
-_FACTOR = {"KBQML": 1e3, "MBQML": 1e6}
+# Factors to Bq/mL.
+_ABSOLUTE = {"BQML": 1.0, "KBQML": 1e3, "MBQML": 1e6}
 _RELATIVE = ("CNTS", "PROPCNTS", "CPS", "PROPCPS")
+_STATED = (*_ABSOLUTE, "GML", *_RELATIVE)
 _PHILIPS_BQ_PER_ML = 0x70531009
 
 
-def values_unit(frames: list[Frame]) -> tuple[str, float, tuple[str, ...]]:
-    """Returns the unit of a stack's rescaled values, the factor to that unit, and notes about it.
+def values_unit(frames: list[Frame]) -> tuple[str, tuple[str, ...]]:
+    """Returns the unit of a stack's rescaled values, and notes about it.
 
-    CT is in HU; PET and NM in Bq/mL where the file states BQML (or a real-world value map does), in SUV where
-    it states GML, otherwise in counts; MR is in "1".
+    CT is in HU and MR in "1". PET and NM are in Bq/mL if the file states BQML or has a real-world value map to Bq/mL,
+    in SUV if it states GML by body weight, in "1" if it states another GML, otherwise in counts.
 
     Raises:
-      ImageFormatError: CT or PT without rescaling, or PT in a unit that is not an activity.
+      ImageFormatError: CT or PT without rescaling, PT in a unit that is not an activity, or frames in several units.
     """
     file = frames[0].file
     modality = modality_of(file)
     with parsing(file.path, "image"):
-        if modality in ("CT", "PT") and any(
-            f.slope is None or (modality == "CT" and f.intercept is None) for f in frames
-        ):
-            raise ImageFormatError(
-                f"{file.path}: no RescaleSlope and RescaleIntercept, so its values are not in "
-                f"{'HU' if modality == 'CT' else 'a known unit'}; export the series again"
-            )
         if modality == "CT":
+            if any(frame.slope is None or frame.intercept is None for frame in frames):
+                raise _no_rescaling(file, "HU")
             other = next((f.rescale_type for f in frames if f.rescale_type not in ("", "HU", "US")), None)
             if other is not None:
-                return "1", 1.0, (f"the values are {other}, not HU",)
-            return "HU", 1.0, ()
+                return "1", (f"the values are {other}, not HU",)
+            return "HU", ()
         if modality == "MR":
-            return "1", 1.0, ()
-        return _activity_unit(file, modality)
+            return "1", ()
+        scales = [_activity_scale(frame) for frame in frames]
+    units = dict.fromkeys(scale.unit for scale in scales)
+    if len(units) > 1:
+        raise ImageFormatError(f"{file.path}: slices in {' and in '.join(units)}; export the series again in one unit")
+    return scales[0].unit, tuple(dict.fromkeys(note for scale in scales for note in scale.notes))
 
 
-def _activity_unit(file: DicomFile, modality: str) -> tuple[str, float, tuple[str, ...]]:
-    units = text_of(file.header, "Units").upper()
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """From stored pixels of PET or NM to a unit."""
+
+    unit: str
+    slope: float
+    intercept: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def _activity_scale(frame: Frame) -> _Scale:
+    file, header = frame.file, frame.file.header
+    # Enhanced PET states its unit with the rescaling of each frame.
+    units = text_of(header, "Units").upper() or (frame.rescale_type if frame.rescale_type in _STATED else "")
+    modality = modality_of(file)
+    if units not in _ABSOLUTE and units != "GML":
+        mapped = real_world_map(frame)
+        if mapped is not None:
+            return _Scale(unit="Bq/mL", slope=mapped[0], intercept=mapped[1])
+    if frame.slope is None and modality == "PT":
+        raise _no_rescaling(file, "a known unit")
+    slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
     if units in _ABSOLUTE:
-        return _ABSOLUTE[units], _FACTOR.get(units, 1.0), ()
+        factor = _ABSOLUTE[units]
+        return _Scale(unit="Bq/mL", slope=slope * factor, intercept=intercept * factor)
     if units == "GML":
-        return "SUV", 1.0, ()
-    mapped = real_world_map(file)
-    if mapped is not None:
-        return "Bq/mL", 1.0, ()
+        kind = text_of(header, "SUVType").upper()
+        if kind in ("", "BW"):
+            return _Scale(unit="SUV", slope=slope, intercept=intercept)
+        note = f"the values are SUV of the type {kind}, not by body weight (BW)"
+        return _Scale(unit="1", slope=slope, intercept=intercept, notes=(note,))
     if units in _RELATIVE:
-        factor = optional(file.header[_PHILIPS_BQ_PER_ML].value) if _PHILIPS_BQ_PER_ML in file.header else None
+        factor = (optional(header[_PHILIPS_BQ_PER_ML].value) if _PHILIPS_BQ_PER_ML in header else None) or 0.0
         if factor:
-            return "Bq/mL", factor, ("counts were converted to Bq/mL with the factor in the file (7053,1009)",)
-        return "counts", 1.0, () if units == "CNTS" else (f"the values are {units}: treated as counts",)
+            note = "counts were converted to Bq/mL with the factor in the file (7053,1009)"
+            return _Scale(unit="Bq/mL", slope=slope * factor, intercept=intercept * factor, notes=(note,))
+        notes = () if units == "CNTS" else (f"the values are {units}: treated as counts",)
+        return _Scale(unit="counts", slope=slope, intercept=intercept, notes=notes)
     if units == "" and modality == "NM":
-        return "counts", 1.0, ()
+        return _Scale(unit="counts", slope=slope, intercept=intercept)
     raise ImageFormatError(
         f"{file.path}: a {modality} image in units {units or 'that are not stated'}; "
         "expected BQML, CNTS, PROPCNTS or GML"
     )
 
 
-def real_world_map(file: DicomFile) -> tuple[float, float] | None:
-    """Returns slope and intercept from stored values to Bq/mL; None without such a real-world value map."""
-    for item in file.header.get("RealWorldValueMappingSequence") or []:
-        codes = item.get("MeasurementUnitsCodeSequence") or []
-        if codes and text_of(codes[0], "CodeValue").lower() == "bq/ml":
+def _no_rescaling(file: DicomFile, unit: str) -> ImageFormatError:
+    return ImageFormatError(
+        f"{file.path}: no RescaleSlope and RescaleIntercept, so its values are not in {unit}; export the series again"
+    )
+
+
+def real_world_map(frame: Frame) -> tuple[float, float] | None:
+    """Returns slope and intercept from stored values to Bq/mL; None without such a real-world value map.
+
+    A map of the frame has priority over one of all frames, and that over one of the file.
+
+    Raises:
+      ImageFormatError: several different maps, each for a part of the stored values.
+    """
+    header = frame.file.header
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    for holder in (*own[frame.index : frame.index + 1], *shared[:1], header):
+        maps = set()
+        for item in holder.get("RealWorldValueMappingSequence") or []:
+            codes = item.get("MeasurementUnitsCodeSequence") or []
             slope = optional(item.get("RealWorldValueSlope"))
-            if slope is not None:
-                return slope, optional(item.get("RealWorldValueIntercept")) or 0.0
+            if slope is not None and codes and text_of(codes[0], "CodeValue").lower() == "bq/ml":
+                maps.add((slope, optional(item.get("RealWorldValueIntercept")) or 0.0))
+        if len(maps) > 1:
+            raise ImageFormatError(f"{frame.file.path}: {len(maps)} real-world value maps to Bq/mL; expected one")
+        if maps:
+            return maps.pop()
     return None
 
 
-def rescaled(frame: Frame, stored: Real[np.ndarray, "*shape"], *, factor: float = 1.0) -> Float32[np.ndarray, "*shape"]:
-    """Returns the values of one frame from its stored pixels: its slope and intercept, then `factor`."""
-    slope, intercept = frame.slope, frame.intercept
-    if modality_of(frame.file) == "NM" or slope is None:
-        mapped = real_world_map(frame.file)
-        if mapped is not None and not text_of(frame.file.header, "Units"):
-            slope, intercept = mapped
-    slope, intercept = (1.0 if slope is None else slope) * factor, (intercept or 0.0) * factor
+def rescaled(frame: Frame, stored: Real[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Returns the values of one frame in the unit of `values_unit`, from its stored pixels."""
+    slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
+    if modality_of(frame.file) not in ("CT", "MR"):
+        scale = _activity_scale(frame)
+        slope, intercept = scale.slope, scale.intercept
     wide = stored.dtype.itemsize > 2
     with np.errstate(over="ignore"):
         values: NDArray[Any] = stored.astype(np.float64 if wide else np.float32)

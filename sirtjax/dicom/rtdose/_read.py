@@ -23,8 +23,8 @@ def read_rtdose(path: str | Path) -> Volume:
       path: the file.
 
     Raises:
-      ImageFormatError: the file is not an RT Dose, is damaged, has no scaling, or contains a dose in percent or a
-        difference of doses.
+      ImageFormatError: the file is not an RT Dose, is damaged, has no scaling, or contains a dose in percent, a
+        biologically weighted dose or a difference of doses.
       GeometryError: frames that are not evenly spaced, or no place in space.
     """
     path = Path(path)
@@ -53,6 +53,10 @@ def _scaling(path: Path, dataset: Dataset) -> float:
         raise ImageFormatError(f"{path}: the dose is in {units or 'no unit'}; expected GY, export the absolute dose")
     if kind == "ERROR":
         raise ImageFormatError(f"{path}: a difference of doses (DoseType ERROR); expected a dose, choose another file")
+    if kind == "EFFECTIVE":
+        raise ImageFormatError(
+            f"{path}: a biologically weighted dose (DoseType EFFECTIVE); expected a physical dose, choose another file"
+        )
     value = dataset.get("DoseGridScaling")
     scaling = float("nan") if value is None or value == "" else float(value)
     if not (np.isfinite(scaling) and scaling > 0):

@@ -25,15 +25,25 @@ def one(dicom, **tags):
     return dicom.Sequence([item(dicom, **tags)])
 
 
-def enhanced(dicom, modality="CT", *, depths=(0, 2.5, 5, 7.5, 10), order=None, slopes=None, frames=STORED, **tags):
+def bq_map(dicom, slope):
+    code = one(dicom, CodeValue="Bq/ml", CodingSchemeDesignator="UCUM", CodeMeaning="Becquerels/milliliter")
+    return one(dicom, RealWorldValueSlope=slope, RealWorldValueIntercept=1.0, MeasurementUnitsCodeSequence=code)
+
+
+def enhanced(
+    dicom, modality="CT", *, depths=(0, 2.5, 5, 7.5, 10), order=None, slopes=None, rescale_type="US", maps=None,
+    frames=STORED, **tags,
+):  # fmt: skip
     order = range(len(frames)) if order is None else order
     own = []
     for n, k in enumerate(order):
         groups = {"PlanePositionSequence": one(dicom, ImagePositionPatient=[-10, 20, depths[k]])}
         if slopes is not None:
             groups["PixelValueTransformationSequence"] = one(
-                dicom, RescaleSlope=slopes[k], RescaleIntercept=-5, RescaleType="US"
+                dicom, RescaleSlope=slopes[k], RescaleIntercept=-5, RescaleType=rescale_type
             )
+        if maps is not None:
+            groups["RealWorldValueMappingSequence"] = bq_map(dicom, maps[k])
         groups["FrameContentSequence"] = one(dicom, TemporalPositionIndex=1 + n // len(depths))
         own.append(item(dicom, **groups))
     shared = {
@@ -75,6 +85,35 @@ def test_an_enhanced_pet(dicom, tmp_path):
                     DecayCorrectionDateTime="20240101103000")  # fmt: skip
     image = read_image(dicom.save([data], tmp_path))
     assert image.volume.unit == "Bq/mL" and str(image.source.reference_time) == "2024-01-01 10:30:00"
+
+
+@pytest.mark.parametrize(("rescale_type", "factor"), [("BQML", 1), ("KBQML", 1000)])
+def test_an_enhanced_pet_with_its_unit_in_the_rescaling(dicom, tmp_path, rescale_type, factor):
+    """The class has no attribute Units."""
+    slopes = [1.0, 0.5, 2.0, 4.0, 0.25]
+    data = enhanced(dicom, "PT", order=[3, 0, 4, 1, 2], slopes=slopes, rescale_type=rescale_type)
+    image = read_image(dicom.save([data], tmp_path))
+    assert image.volume.unit == "Bq/mL"
+    expected = (STORED.transpose(2, 1, 0) * np.array(slopes) - 5) * factor
+    np.testing.assert_allclose(image.volume.array, expected, rtol=1e-6)
+
+
+def test_an_enhanced_pet_with_a_map_of_each_frame(dicom, tmp_path):
+    maps = [10.0, 20.0, 30.0, 40.0, 50.0]
+    data = enhanced(dicom, "PT", order=[3, 0, 4, 1, 2], slopes=[2.0] * 5, maps=maps)
+    image = read_image(dicom.save([data], tmp_path / "own"))
+    assert image.volume.unit == "Bq/mL"
+    np.testing.assert_allclose(image.volume.array, STORED.transpose(2, 1, 0) * np.array(maps) + 1, rtol=1e-6)
+    data = enhanced(dicom, "PT", slopes=[2.0] * 5)
+    data.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = bq_map(dicom, 60.0)
+    image = read_image(dicom.save([data], tmp_path / "shared"))
+    assert image.volume.unit == "Bq/mL"
+    np.testing.assert_allclose(image.volume.array, STORED.transpose(2, 1, 0) * 60.0 + 1, rtol=1e-6)
+
+
+def test_an_enhanced_pet_without_a_unit(dicom, tmp_path):
+    with pytest.raises(ImageFormatError, match="a PT image in units that are not stated; expected BQML"):
+        read_image(dicom.save([enhanced(dicom, "PT", slopes=[2.0] * 5)], tmp_path))
 
 
 def test_temporal_positions_are_told_apart(dicom, tmp_path):

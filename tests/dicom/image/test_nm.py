@@ -79,7 +79,8 @@ def test_energy_windows_are_told_apart(dicom, tmp_path):
     np.testing.assert_array_equal(image.volume.array, COUNTS.transpose(2, 1, 0) + 1000.0)
 
 
-def test_quantitative_spect(dicom, tmp_path):
+@pytest.mark.parametrize("units", ["CNTS", "PROPCPS", None])
+def test_quantitative_spect(dicom, tmp_path, units):
     image = read_image(dicom.save([spect(dicom, Units="BQML", RescaleSlope=12.5, RescaleIntercept=0)], tmp_path / "a"))
     assert image.volume.unit == "Bq/mL"
     np.testing.assert_allclose(image.volume.array, 12.5 * COUNTS.transpose(2, 1, 0))
@@ -87,7 +88,7 @@ def test_quantitative_spect(dicom, tmp_path):
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "Bq/ml", "UCUM", "Becquerels/milliliter"
     item.MeasurementUnitsCodeSequence = dicom.Sequence([code])
     item.RealWorldValueSlope, item.RealWorldValueIntercept = 3.5, 0.0
-    mapped = spect(dicom, RealWorldValueMappingSequence=dicom.Sequence([item]))
+    mapped = spect(dicom, Units=units, RescaleSlope=2, RealWorldValueMappingSequence=dicom.Sequence([item]))
     image = read_image(dicom.save([mapped], tmp_path / "b"))
     assert image.volume.unit == "Bq/mL"
     np.testing.assert_allclose(image.volume.array, 3.5 * COUNTS.transpose(2, 1, 0))
@@ -224,9 +225,21 @@ def test_no_planar_path(tmp_path):
         read_planar(tmp_path / "missing")
 
 
+def test_planar_counts_are_rescaled(dicom, tmp_path):
+    """Each file by its own slope and intercept."""
+    front, back = RNG.integers(0, 9, (2, 1, 6, 4)).astype(np.uint16)
+    made = [planar(dicom, front, [view(dicom, "anterior")], RescaleSlope=0.1, RescaleIntercept=3),
+            planar(dicom, back, [view(dicom, "posterior")], RescaleSlope=2)]  # fmt: skip
+    found = read_planar(dicom.save(made, tmp_path))
+    np.testing.assert_allclose(found.anterior, front[0].T[:, ::-1] * 0.1 + 3, rtol=1e-6)
+    np.testing.assert_array_equal(found.posterior, back[0].T[::-1, ::-1] * 2)
+
+
 @pytest.mark.parametrize("whole_body", [True, False])
-def test_views_written_by_us_come_back(tmp_path, whole_body):
-    anterior, posterior = RNG.integers(0, 900, (2, 7, 11))
+@pytest.mark.parametrize("whole_counts", [True, False])
+def test_views_written_by_us_come_back(tmp_path, whole_body, whole_counts):
+    anterior, posterior = RNG.integers(0, 900, (2, 7, 11)) * (1.0 if whole_counts else 0.3)
+    step = 0.0 if whole_counts else max(anterior.max(), posterior.max()) / 65535
     begun = datetime(2024, 1, 1, 9)
     write_dicom_planar(
         anterior, posterior, tmp_path / "planar.dcm", spacing_mm=(2.2, 2.4), whole_body=whole_body,
@@ -236,6 +249,6 @@ def test_views_written_by_us_come_back(tmp_path, whole_body):
                                           at=begun),
     )  # fmt: skip
     views = read_planar(tmp_path / "planar.dcm")
-    np.testing.assert_array_equal(views.anterior, anterior)
-    np.testing.assert_array_equal(views.posterior, posterior)
+    np.testing.assert_allclose(views.anterior, anterior, rtol=1e-6, atol=0.51 * step)
+    np.testing.assert_allclose(views.posterior, posterior, rtol=1e-6, atol=0.51 * step)
     assert views.pixel_spacing_mm == pytest.approx((2.2, 2.4)) and views.radionuclides == ("Tc-99m",)

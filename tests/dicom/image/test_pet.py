@@ -1,11 +1,13 @@
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sirtjax.dicom.dataset._time import dicom_datetime, dicom_moment, latest_before
+from sirtjax.dicom.dataset._time import dicom_date, dicom_datetime, dicom_moment, latest_before, utc_offset
 from sirtjax.errors import ImageFormatError
 from sirtjax.formats import read_image
+from sirtjax.workflows._decay import injection_decay
 
 
 def tracer(dicom, **tags):
@@ -62,6 +64,48 @@ def test_counts_with_a_factor_of_the_manufacturer(dicom, tmp_path, ct_array):
     np.testing.assert_allclose(image.volume.array, ct_array * 2.5)
 
 
+def bq_map(dicom, slope, *, intercept=0.0):
+    """A real-world value map from stored pixels to Bq/mL."""
+    code, item = dicom.Dataset(), dicom.Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "Bq/ml", "UCUM", "Becquerels/milliliter"
+    item.MeasurementUnitsCodeSequence = dicom.Sequence([code])
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = slope, intercept
+    return item
+
+
+@pytest.mark.parametrize("units", ["CNTS", None])
+def test_a_real_world_value_map_applies_to_the_stored_pixels(dicom, tmp_path, ct_array, units):
+    maps = dicom.Sequence([bq_map(dicom, 2500.0, intercept=4.0)])
+    made = a_pet(dicom, ct_array, Units=units, RescaleSlope=0.5, RealWorldValueMappingSequence=maps)
+    image = read_image(dicom.save(made, tmp_path))
+    assert image.volume.unit == "Bq/mL"
+    np.testing.assert_allclose(image.volume.array, ct_array * 2500.0 + 4.0, rtol=1e-6)
+
+
+def test_maps_for_parts_of_the_values_are_refused(dicom, tmp_path, ct_array):
+    maps = dicom.Sequence([bq_map(dicom, 2500.0), bq_map(dicom, 2600.0)])
+    made = a_pet(dicom, ct_array, Units="CNTS", RealWorldValueMappingSequence=maps)
+    with pytest.raises(ImageFormatError, match="2 real-world value maps to Bq/mL; expected one"):
+        read_image(dicom.save(made, tmp_path))
+
+
+def test_slices_in_several_units(dicom, tmp_path, ct_array):
+    made = a_pet(dicom, ct_array, Units=[*["BQML"] * 3, *["KBQML"] * 3])
+    image = read_image(dicom.save(made, tmp_path / "one"))
+    np.testing.assert_allclose(image.volume.array, ct_array * np.repeat([1.0, 1e3], 3), rtol=1e-6)
+    made = a_pet(dicom, ct_array, Units=[*["BQML"] * 5, "CNTS"])
+    with pytest.raises(ImageFormatError, match="slices in Bq/mL and in counts; export the series again in one unit"):
+        read_image(dicom.save(made, tmp_path / "two"))
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("LBM", "1"), ("BW", "SUV"), ("", "SUV")])
+def test_only_suv_by_body_weight_is_suv(dicom, tmp_path, ct_array, kind, unit):
+    image = read_image(dicom.save(a_pet(dicom, ct_array, Units="GML", SUVType=kind), tmp_path))
+    expected = ("the values are SUV of the type LBM, not by body weight (BW)",) if kind == "LBM" else ()
+    assert (image.volume.unit, image.source.notes) == (unit, expected)
+    np.testing.assert_allclose(image.volume.array, ct_array)
+
+
 @pytest.mark.parametrize("units", ["CM2ML", None])
 def test_units_that_are_no_activity(dicom, tmp_path, ct_array, units):
     with pytest.raises(ImageFormatError, match=r"a PT image in units .*expected BQML"):
@@ -99,6 +143,9 @@ def test_the_radionuclide(dicom, tmp_path, ct_array, meaning, name):
         ({"AcquisitionTime": ["104000", "104000", "103500", "103500", "103000", "103000"]}, "103000"),
         # A series derived later.
         ({"SeriesTime": "150000"}, "103000"),
+        # The study began long before the scan.
+        ({"SeriesDate": "", "StudyDate": "20240101", "StudyTime": "080000"}, "103000"),
+        ({"SeriesTime": "", "StudyDate": "20240101", "StudyTime": "080000"}, "103000"),
         ({"DecayCorrection": "ADMIN"}, "093000"),
         # Not corrected: the middle of ten minutes.
         ({"DecayCorrection": "NONE"}, "103500"),
@@ -119,6 +166,74 @@ def test_an_injection_before_midnight(dicom, tmp_path, ct_array):
         dicom, ct_array, RadiopharmaceuticalInformationSequence=tracer(dicom, RadiopharmaceuticalStartTime="233000")
     )
     assert read_image(dicom.save(made, tmp_path)).source.injection_time == datetime(2023, 12, 31, 23, 30)
+
+
+def microspheres(dicom, **tags):
+    """90Y in the injection's item."""
+    made = tracer(dicom, RadionuclideHalfLife=230760.0, **tags)
+    code = made[0].RadionuclideCodeSequence[0]
+    code.CodeValue, code.CodeMeaning = "", "^90^Yttrium"
+    return made
+
+
+@pytest.mark.parametrize("day", ["20240102", "20240103"])
+@pytest.mark.parametrize("correction", ["START", "ADMIN"])
+def test_a_long_lived_nuclide_injected_at_a_time_of_day(dicom, tmp_path, ct_array, day, correction):
+    """The injection was on 2024-01-01: the time of day does not show on which day."""
+    made = a_pet(dicom, ct_array, SeriesDate=day, AcquisitionDate=day, DecayCorrection=correction,
+                 RadiopharmaceuticalInformationSequence=microspheres(dicom))  # fmt: skip
+    image = read_image(dicom.save(made, tmp_path))
+    assert image.source.injection_time is None
+    (note,) = image.source.notes
+    assert "no date, and Y-90 is also imaged on later days: the injection time was not used" in note
+    case = SimpleNamespace(
+        calibration=SimpleNamespace(reference_time=None),
+        injections=[SimpleNamespace(time=None, territory="whole liver")],
+    )
+    decay = injection_decay(case, SimpleNamespace(activity=image, relabelling=None))
+    assert decay.elapsed_h == (None,) and {check.code for check in decay.checks} == {"SJ601"}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "half_life_s", "known"), [("18F", None, True), ("", None, False), ("", 6588.0, True), ("", 5e4, False)]
+)
+def test_the_half_life_that_shows_the_day(dicom, tmp_path, ct_array, meaning, half_life_s, known):
+    made = tracer(dicom, RadionuclideHalfLife=half_life_s)
+    code = made[0].RadionuclideCodeSequence[0]
+    code.CodeValue, code.CodeMeaning = "", meaning
+    source = read_image(
+        dicom.save(a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=made), tmp_path)
+    ).source
+    assert source.injection_time == (datetime(2024, 1, 1, 9, 30) if known else None)
+    assert len(source.notes) == (0 if known else 1)
+
+
+def test_a_date_of_injection_with_its_time_of_day(dicom, tmp_path, ct_array):
+    item = microspheres(dicom, RadiopharmaceuticalStartDateTime="20231230")
+    source = read_image(
+        dicom.save(a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=item), tmp_path)
+    ).source
+    assert source.injection_time == datetime(2023, 12, 30, 9, 30) and source.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("stated", "tags", "hour", "noted"),
+    [
+        ("20240101073000+0000", {"TimezoneOffsetFromUTC": "+0200"}, 9, False),
+        ("20240101033000-0400", {"TimezoneOffsetFromUTC": "+0200"}, 9, False),
+        ("20240101093000", {"TimezoneOffsetFromUTC": "+0200"}, 9, False),
+        ("20240101073000+0000", {"AcquisitionDateTime": "20240101103000+0200"}, 9, False),
+        ("20240101093000+0200", {"TimezoneOffsetFromUTC": "+0000", "SeriesTime": "083000"}, 7, False),
+        ("20240101073000+0000", {}, 7, True),
+        ("20240101073000+0000", {"TimezoneOffsetFromUTC": "CEST"}, 7, True),
+    ],
+)
+def test_the_injection_in_another_time_zone(dicom, tmp_path, ct_array, stated, tags, hour, noted):
+    item = tracer(dicom, RadiopharmaceuticalStartDateTime=stated)
+    made = a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=item, **tags)
+    source = read_image(dicom.save(made, tmp_path)).source
+    assert source.injection_time == datetime(2024, 1, 1, hour, 30)
+    assert ["UTC offset" in note for note in source.notes] == [True] * noted
 
 
 def test_activity_stated_in_mbq(dicom, tmp_path, ct_array):
@@ -145,7 +260,12 @@ def test_dates_and_times(date, time, expected):
 
 def test_moments():
     assert dicom_moment("20240101120000.5+0200") == datetime(2024, 1, 1, 12, 0, 0, 500000)
-    assert dicom_moment("20240101") == datetime(2024, 1, 1)
+    assert dicom_moment("20240101233000-0500", zone=timedelta(hours=1)) == datetime(2024, 1, 2, 5, 30)
+    assert dicom_moment("20240101120000", zone=timedelta(hours=1)) == datetime(2024, 1, 1, 12)
+    assert dicom_moment("20240101") is None and dicom_moment("20240101+0100") is None
     assert dicom_moment("yesterday") is None and dicom_moment(None) is None
+    assert dicom_date("20240101+0100") == "20240101" and dicom_date("yesterday") == dicom_date(None) == ""
+    assert utc_offset("-0330") == utc_offset("20240101120000.5-0330") == timedelta(hours=-3, minutes=-30)
+    assert utc_offset("+9900") is None and utc_offset("0200") is None and utc_offset(None) is None
     assert latest_before("10", datetime(2024, 1, 1, 9)) == datetime(2023, 12, 31, 10)
     assert latest_before("", datetime(2024, 1, 1, 9)) is None

@@ -108,6 +108,14 @@ def test_a_folder_with_anything_in_it(dicom, tmp_path, ct_array):
     assert image.source.notes == ("2 files contain the same instance as another file and were skipped",)
 
 
+def test_slices_that_share_one_uid_are_not_copies(dicom, tmp_path, ct_array):
+    dicom.save(dicom.slices(ct_array, SOPInstanceUID="1.2.3.4"), tmp_path)
+    with pytest.raises(ImageFormatError, match=r"several slices share one SOPInstanceUID .*; export the series again"):
+        read_image(tmp_path)
+    (info,) = list_series(tmp_path)
+    assert info.problem is not None and "share one SOPInstanceUID" in info.problem
+
+
 def test_no_identifier_of_the_patient_is_kept(dicom, tmp_path, ct_array, caplog):
     dicom.save(dicom.slices(ct_array, PixelPaddingValue=0), tmp_path)
     caplog.set_level("DEBUG")

@@ -204,6 +204,7 @@ def put(keyword, value):
         (put("SOPClassUID", "1.2.3"), ImageFormatError, "expected an RT Dose, found RTDOSE"),
         (put("DoseUnits", "RELATIVE"), ImageFormatError, "the dose is in RELATIVE; expected GY"),
         (put("DoseType", "ERROR"), ImageFormatError, "a difference of doses"),
+        (put("DoseType", "EFFECTIVE"), ImageFormatError, "a biologically weighted dose (DoseType EFFECTIVE)"),
         (put("DoseGridScaling", "0"), ImageFormatError, "DoseGridScaling is 0"),
         (put("DoseGridScaling", None), ImageFormatError, "DoseGridScaling is None"),
         (put("PixelSpacing", [4]), GeometryError, "1 numbers as PixelSpacing; expected 2"),
