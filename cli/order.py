@@ -75,8 +75,10 @@ def order(
     if plan is not None:
         if not (activity_mbq is None and residual_fraction is None and mean_dose_gy is None):
             raise ConfigError("--activity-mbq, --residual-fraction and --mean-dose-gy are in the plan; omit them")
-        from sirtjax.workflows import order_plan
+        from sirtjax.workflows import order_plan, plan_cautions
 
+        for caution in plan_cautions(plan):
+            _console.note(caution)
         orders = order_plan(plan, injections, terms=terms, device=device)
     else:
         if activity_mbq is None or residual_fraction is None or device is None:

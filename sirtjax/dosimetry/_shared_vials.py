@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 
 from sirtjax.dosimetry._activity import hours_between
 from sirtjax.dosimetry._compartment import dispensed_activity_mbq
@@ -16,6 +16,8 @@ from sirtjax.errors import ConfigError
 
 # Halvings of an interval of fractions; the last is below the rounding of an activity.
 BISECTIONS = 50
+# Periods of use are compared this long after they begin and before they end.
+SHORT_H = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,15 +233,32 @@ class _Drawing:
         return found
 
     def latest_delay_h(self) -> float:
-        """The longest common delay with which every territory receives its activity within the tolerance."""
-        least = 1.0 - self.terms.tolerance_fraction
-        low, high = 0.0, self.terms.shelf_life_h or 0.0
-        if self.withdrawals(least, delay_h=high) is not None:
-            return high
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if self.withdrawals(least, delay_h=middle) is None else (middle, high)
-        return low
+        """The longest common delay up to which every territory receives its activity within the tolerance.
+
+        Between the times at which a vial begins or ends to be usable for an injection, the activity only decays.
+        """
+        before_h, shelf_h = self.terms.before_calibration_h, self.terms.shelf_life_h or 0.0
+        delays_h = [
+            hours_between(moment, vial.calibration) + usable_h
+            for vial in self.vials
+            for moment in self.injections
+            for usable_h in (-before_h, shelf_h)
+        ]
+        ends_h = sorted({0.0, *(delay_h for delay_h in delays_h if delay_h > 0)})
+        for begin, end in pairwise(ends_h):
+            low, high = begin + (SHORT_H if begin > 0 else 0.0), end - SHORT_H
+            if not self._enough(low):
+                return begin
+            if self._enough(high):
+                continue
+            for _ in range(BISECTIONS):
+                middle = 0.5 * (low + high)
+                low, high = (middle, high) if self._enough(middle) else (low, middle)
+            return low
+        return ends_h[-1]
+
+    def _enough(self, delay_h: float) -> bool:
+        return self.withdrawals(1.0 - self.terms.tolerance_fraction, delay_h=delay_h) is not None
 
 
 def _shared(plan: _Drawing, wanted: Sequence[WantedActivity], supply: VialSupply, fraction: float) -> SharedVials:

@@ -65,6 +65,7 @@ from sirtjax.workflows._optimal_record import RobustResult as RobustResult
 from sirtjax.workflows._order_record import OrderRecord as OrderRecord
 from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
+from sirtjax.workflows._ordering import plan_cautions as plan_cautions
 from sirtjax.workflows._outcome_record import OutcomeResult as OutcomeResult
 from sirtjax.workflows._partial_volume_record import ActivityAlignment as ActivityAlignment
 from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
@@ -135,6 +136,8 @@ from sirtjax.workflows._voi import AutomaticMask as AutomaticMask
 from sirtjax.workflows._voi import Voi as Voi
 from sirtjax.workflows._voi_histogram import VoiHistogram as VoiHistogram
 from sirtjax.workflows._voi_histogram import voi_histogram as voi_histogram
+from sirtjax.workflows._written_masks import WrittenMask as WrittenMask
+from sirtjax.workflows._written_masks import mask_files as mask_files
 
 __all__ = [
     "ACCUMULATION_SCHEMA",
@@ -239,6 +242,7 @@ __all__ = [
     "VoiResult",
     "VolumeChange",
     "WhereToCheck",
+    "WrittenMask",
     "accumulate_case",
     "accumulation_to_json",
     "automatic_hooks",
@@ -251,6 +255,7 @@ __all__ = [
     "frame_decay_factor",
     "load_accumulation",
     "load_case",
+    "mask_files",
     "mask_frame",
     "mask_role_of",
     "missing_choices",
@@ -259,6 +264,7 @@ __all__ = [
     "order_plan",
     "pipeline_inputs",
     "plan_case",
+    "plan_cautions",
     "propose_masks",
     "propose_roles",
     "provenance",

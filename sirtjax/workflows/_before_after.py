@@ -155,7 +155,8 @@ def _row(
 ) -> VoiComparison:
     planned_gy = before.get("mean_gy")
     difference = None if planned_gy is None else voi.mean_gy - planned_gy
-    mine = [one for one in objectives if one.voi == voi.name]
+    # Recommendations are no targets.
+    mine = [one for one in objectives if one.voi == voi.name and one.purpose == "bound"]
     planned_met = [one.planned_met for one in mine if one.planned_met is not None]
     weight = maps.occupancy.get(voi.name)
     warped_gy: float | None = None
@@ -191,7 +192,7 @@ def _row(
 
 def _lungs(result: Result, plan: TreatmentPlan) -> VoiComparison:
     """The lungs of a verification without a lung mask: by their mass and the shunted activity."""
-    mine = [one for one in result.objectives if one.voi == "lungs"]
+    mine = [one for one in result.objectives if one.voi == "lungs" and one.purpose == "bound"]
     planned_met = [one.planned_met for one in mine if one.planned_met is not None]
     before = plan.lung_dose_gy
     difference = None if before is None else result.lung_dose_gy - before

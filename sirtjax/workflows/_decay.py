@@ -54,7 +54,8 @@ class InjectionDecay:
 def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
     """Returns the hours from each injection of the case to the reference time of the activity image.
 
-    The injection time of the DICOM header counts if the case states no time at all: it names one injection only.
+    The injection time of the DICOM header counts if the case states no time at all: it names one injection only. It
+    does not count for an image that was acquired under the label of another nuclide.
 
     Raises:
       ConfigError: one time has a time zone and the other has none.
@@ -65,7 +66,9 @@ def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
         # The scanner's decay correction was undone, to the start of the acquisition.
         reference = images.relabelling.acquisition_start
     stated = any(table.time is not None for table in case.injections)
-    times = [table.time if stated else source.injection_time for table in case.injections]
+    # Under the label of another nuclide, the header's injection may be completed to the day of that nuclide.
+    own = stated or images.relabelling is not None
+    times = [table.time if own else source.injection_time for table in case.injections]
     elapsed = tuple(
         None if time is None or reference is None else dosimetry.hours_between(time, reference) for time in times
     )

@@ -27,7 +27,8 @@ def smallest_first(vois: Sequence[PlacedVoi]) -> list[PlacedVoi]:
 def lesion_overlaps(vois: Sequence[PlacedVoi]) -> dict[tuple[str, str], float]:
     """Returns the fraction of the smaller lesion in the larger one, for each pair that overlaps.
 
-    Fractions up to `SHARED_FRACTION` are left out. Voxels that both lesions fill in part are shared only as far as the sum of both parts exceeds the voxel.
+    Fractions up to `SHARED_FRACTION` are left out. Voxels that both lesions fill in part are shared only as far as the
+    sum of both parts exceeds the voxel.
     """
     found = {}
     for small, large in combinations(smallest_first(vois), 2):

@@ -52,6 +52,23 @@ def order_plan(
     )
 
 
+def plan_cautions(path: Path) -> tuple[str, ...]:
+    """Returns why the activities of a plan should not be ordered yet: unreviewed masks, and checks that are errors.
+
+    Args:
+      path: results.json of the plan.
+
+    Raises:
+      ImageFormatError: the file cannot be read or is not a plan.
+    """
+    plan, found = read_plan(path), []
+    if plan.unreviewed_masks:
+        found.append(f"the plan is a DRAFT: {'; '.join(plan.unreviewed_masks)}")
+    if plan.errors:
+        found.append(f"the plan has checks that are errors: {', '.join(plan.errors)}")
+    return tuple(found)
+
+
 def _device(plan: TreatmentPlan, path: Path) -> str:
     if plan.protocol not in list_protocols():
         raise ConfigError(f"{path}: protocol {plan.protocol} is not bundled; add --device glass, resin or holmium")

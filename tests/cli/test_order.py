@@ -56,6 +56,16 @@ def plan_file(folder, **changes):
     return str(path)
 
 
+def test_a_draft_and_errors_of_the_plan_are_said_before_the_order(tmp_path):
+    at = [*TERMS, "--injection-time", "2026-11-26T20:00+00:00"]
+    assert "DRAFT" not in run(plan_file(tmp_path), *at).output
+    error = {"code": "SJ402", "severity": "error", "message": "", "where": None, "value": None, "limit": None}
+    path = plan_file(tmp_path, unreviewed_masks=["liver: segmented automatically"], checks=[error])
+    shown = run(path, *at).output
+    assert "the plan is a DRAFT: liver: segmented automatically" in shown
+    assert "the plan has checks that are errors: SJ402" in shown
+
+
 def test_tables_and_json_of_numbers():
     at = ["--injection-time", "2026-11-26T20:00+00:00"]  # 99 h after calibration
     shown = run(*NUMBERS, *at, "--mean-dose-gy", "120")

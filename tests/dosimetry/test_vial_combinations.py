@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -207,6 +208,31 @@ def test_the_latest_delay_leaves_the_least_activity():
     short = replace(terms, shelf_life_h=50.0)
     (one,) = dosimetry.share_vials(both, supply, [TIMES[0], TIMES[0]], terms=short)
     assert one.latest_delay_h == pytest.approx(50.0 - hours(SUNDAYS[1], TIMES[0]), rel=1e-8)
+
+
+def test_the_latest_delay_of_a_vial_that_is_used_before_its_calibration():
+    """As `order_vials` has it: 72 h to the calibration and 24 h of shelf life."""
+    supply, injection = dosimetry.load_vials("resin"), TIMES[0]
+    terms = dosimetry.OrderTerms(
+        tolerance_fraction=0.1,
+        calibrations=(injection + timedelta(hours=72),),
+        shelf_life_h=24.0,
+        before_calibration_h=72.0,
+    )
+    (one,) = dosimetry.share_vials([wanted(1000.0, "right", 0.0)], supply, [injection], terms=terms)
+    assert one.latest_delay_h == pytest.approx(96.0, abs=1e-5)
+
+
+def test_the_latest_delay_ends_before_a_gap_between_the_vials():
+    """Both are delivered with delays of 0 to 4 h and of 10 to 14 h."""
+    supply, first = dosimetry.load_vials("resin"), TIMES[0]
+    vials = (first - timedelta(hours=20), first + timedelta(hours=10))
+    terms = dosimetry.OrderTerms(tolerance_fraction=0.1, calibrations=vials, shelf_life_h=24.0)
+    both = [wanted(600.0, "right", 0.0), wanted(600.0, "left", 0.0)]
+    times = [first, first + timedelta(hours=20)]
+    found = dosimetry.share_vials(both, supply, times, terms=terms, max_vials=2)
+    delays = [one.latest_delay_h for one in found if len({vial.calibration for vial in one.vials}) == 2]
+    assert delays and delays == pytest.approx([4.0] * len(delays), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import analytic_case as case
 import numpy as np
@@ -16,7 +17,7 @@ from sirtjax.registration import RegistrationResult, Status, load_preset
 from sirtjax.spatial import AffineTransform, rigid_matrix, transform_points
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import Hooks, load_case, plan_case, result_to_json, verify_case
-from sirtjax.workflows._before_after import lesion_agreement
+from sirtjax.workflows._before_after import _lungs, lesion_agreement
 from sirtjax.workflows._before_after_record import VoiComparison
 
 # The patient lies this much further after treatment (LPS, mm): no whole number of voxels of any grid.
@@ -116,6 +117,16 @@ def test_the_same_dose_in_a_moved_patient_has_no_difference(plan, delivered):
     assert position.dice > 0.98
     assert position.centroid_mm < 0.5
     assert position.centroid_unregistered_mm == pytest.approx(float(np.linalg.norm(MOVED_MM)), abs=0.3)
+
+
+def test_a_missed_recommendation_is_no_missed_target(delivered):
+    target = delivered[0].objectives[0]
+    lungs = [
+        dataclasses.replace(target, voi="lungs", purpose="bound", met=True, planned_met=True),
+        dataclasses.replace(target, voi="lungs", purpose="goal", met=False, planned_met=False),
+    ]
+    row = _lungs(dataclasses.replace(delivered[0], objectives=tuple(lungs)), SimpleNamespace(lung_dose_gy=1.0))
+    assert (row.planned_met, row.delivered_met) == (True, True)
 
 
 @pytest.mark.slow

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sirtjax.dicom.reference._codes import Code
 from sirtjax.errors import InputError
 
+# Characters of a code value.
+LONGEST_CODE = 16
+
 # Coding scheme of the concepts that PS3.16 does not define; the meaning of each code describes the concept.
 OWN_SCHEME = "99SIRTJAX"
 # Of a code's meaning, by PS3.5.
@@ -189,13 +192,15 @@ def _concept(name: str) -> tuple[Code, tuple[str, ...]]:
     known = _CONCEPTS.get(name)
     if known is not None:
         return known
-    point = re.fullmatch(r"(planned )?([DV])(\d{1,4}(?:\.\d{1,2})?)", name)
+    point = re.fullmatch(r"(planned )?([DV])(\d{1,4}(?:\.\d{1,6})?)", name)
     if point is None:
         raise InputError(f"no known code for measurement {name!r}; expected one of {', '.join(_CONCEPTS)}, D70 or V100")
     planned, of, at = point.groups()
     if of == "D" and not 0 < float(at) <= 100:
         raise InputError(f"measurement {name!r} is of {at} % of the volume; expected above 0 to 100")
     value, before = (f"planned-{of}{at}", "Plan: ") if planned else (name, "")
+    if len(value) > LONGEST_CODE:
+        value = f"plan-{of}{at}"
     if of == "D":
         return Code(value, OWN_SCHEME, f"{before}Dose that {at} % of the volume receives at least"), _GY
     return Code(value, OWN_SCHEME, f"{before}Fraction of the volume with at least {at} Gy"), _PERCENT

@@ -213,6 +213,19 @@ def test_numbers_that_cannot_be_written(name, value, unit, message):
         number(name, value, unit)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("V43.215", "V43.215"),
+        ("V0.123457", "V0.123457"),
+        ("planned V43.215", "planned-V43.215"),
+        ("planned V0.123457", "plan-V0.123457"),
+    ],
+)
+def test_a_limit_of_many_decimals_has_a_code_of_sixteen_characters_at_most(name, code):
+    assert number(name, 50.0, "%").concept.value == code
+
+
 def test_reports_that_cannot_be_written(ct, ct_folder, seg, tmp_path):
     path = tmp_path / "sr.dcm"
     with pytest.raises(InputError, match="no measurement of 'liver'"):
