@@ -42,12 +42,16 @@ class PatientFingerprint:
         """Returns whether the two cannot belong to one person.
 
         Under one ID they are one unless born on different days; under different IDs, as two hospitals give them, they
-        are one only if name and date of birth are both stated and equal. Missing values do not contradict.
+        are one only if name and date of birth are both stated and equal. If an ID is missing, they differ if the dates
+        of birth do or, where one of these is missing too, if the names do. Other missing values do not contradict.
         """
-        if self.number is not None and other.number is not None and self.number != other.number:
+        numbered = self.number is not None and other.number is not None
+        if numbered and self.number != other.number:
             named = self.name is not None and self.born is not None
             return not (named and (self.name, self.born) == (other.name, other.born))
-        return self.born is not None and other.born is not None and self.born != other.born
+        if self.born is not None and other.born is not None:
+            return self.born != other.born
+        return not numbered and self.name is not None and other.name is not None and self.name != other.name
 
     def confirms(self, other: PatientFingerprint) -> bool:
         """Returns whether both state one patient: the same ID, or the same name and date of birth."""
@@ -76,6 +80,7 @@ def patient_fingerprint(header: Header) -> PatientFingerprint:
 
 
 def _hashed(value: object) -> str | None:
+    """Returns the hash of a value's letters and digits, of a name without case, gaps and its ideographic forms."""
     text = unicodedata.normalize("NFKC", "" if value is None else str(value)).upper()
     plain = "".join(letter for letter in text.partition("=")[0] if letter.isalnum())
     return hashlib.blake2b(plain.encode(), key=_key, digest_size=16).hexdigest() if plain else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 from sirtjax import io
@@ -37,8 +38,8 @@ def _present(images: CaseImages) -> list[tuple[str, io.Image]]:
 
 
 def _check_patients(images: CaseImages) -> None:
-    (role, first), *others = _present(images)
-    for other_role, other in others:
+    # A CT without identifiers contradicts none, so all pairs are compared.
+    for (role, first), (other_role, other) in combinations(_present(images), 2):
         if other.source.patient.contradicts(first.source.patient):
             raise InputError(
                 f"{other.source.path}: the {other_role} image is of another patient (ID, name, date of birth) than the "

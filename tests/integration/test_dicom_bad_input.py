@@ -103,6 +103,22 @@ def test_a_series_of_two_patients(refused, studies):
     refused("CT_0006.dcm: mixed series, this slice and CT_0001.dcm are of two patients; export the series again")
 
 
+def named(name):
+    """An edit after which only the name distinguishes the patient."""
+
+    def edit(data):
+        data.PatientName, data.PatientID, data.PatientBirthDate = name, "", ""
+
+    return edit
+
+
+def test_a_series_of_two_names(refused, studies):
+    change(studies / "diagnostic", named("OTHER-0815^Anna"))
+    change(slices(studies / "diagnostic")[0], named(""))
+    change(slices(studies / "diagnostic")[5], named("OTHER-0815^Karl"))
+    refused("CT_0006.dcm: mixed series, this slice and CT_0002.dcm are of two patients; export the series again")
+
+
 def test_a_series_in_two_frames_of_reference(refused, studies):
     change(slices(studies / "spect-ct")[2], lambda data: setattr(data, "FrameOfReferenceUID", generate_uid()))
     refused("CT_0003.dcm: mixed series, this slice and CT_0001.dcm are in two frames of reference")
@@ -182,6 +198,15 @@ def test_two_patients_in_one_case(refused, studies, role):
     told = refused("is of another patient (ID, name, date of birth) than the activity image")
     assert 'accept = ["PATIENT_IDS"]' in told
     refused("contains studies of 2 patients (by ID, name and date of birth)", *planned_by_folder(studies))
+
+
+def test_two_names_without_an_id_and_a_date_of_birth(refused, studies):
+    change(studies / "spect", named(""))
+    change(studies / "spect-ct", named("OTHER-0815^Anna"))
+    change(studies / "diagnostic", named("OTHER-0815^Karl"))
+    refused("the diagnostic image is of another patient (ID, name, date of birth) than the CT image")
+    change(studies / "spect", named("OTHER-0815^Karl"))
+    refused("the CT image is of another patient (ID, name, date of birth) than the activity image")
 
 
 def test_two_patients_of_one_id_born_on_two_days(refused, studies):

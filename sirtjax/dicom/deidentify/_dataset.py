@@ -4,12 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
+from sirtjax.dicom.deidentify._date_shift import DUMMY_DATE, TIME, file_zone, shifted
 from sirtjax.dicom.deidentify._identifiers import Identifiers, names_no_instance
 from sirtjax.dicom.deidentify._pixel_text import remove_pixels
 from sirtjax.dicom.deidentify._profile import basic_profile
@@ -26,8 +27,7 @@ SUPPORTED = {
         *(("88.22", "SR"), ("88.33", "SR"), ("88.34", "SR")),
     )
 }
-# A PS3.15 dummy has to be a value of its kind, and no one's.
-DUMMY_DATE, DUMMY_TIME = "19000101", "000000"
+_DUMMY_TIME = "000000"
 _DUMMY_TEXT = "ANONYMIZED"
 _CODES = {  # CID 7050
     "basic": ("113100", "Basic Application Confidentiality Profile"),
@@ -80,6 +80,7 @@ class Pseudonym:
 class _Run:
     pseudonym: Pseudonym
     options: AnonymiseOptions
+    zone: timedelta | None
     cleaned: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,7 +97,7 @@ def anonymise_dataset(dataset: Dataset, pseudonym: Pseudonym, *, options: Anonym
     Returns:
       Keyword -> number of values that the profile would retain and that were removed because of their words.
     """
-    run = _Run(pseudonym=pseudonym, options=options)
+    run = _Run(pseudonym=pseudonym, options=options, zone=file_zone(dataset))
     _clean(dataset, run)
     if "SpecificCharacterSet" in dataset:
         del dataset.SpecificCharacterSet  # all remaining texts are ASCII
@@ -224,7 +225,7 @@ def _act(dataset: Dataset, element: DataElement, run: _Run) -> None:
     if vr == "UI":
         _replace_uids(element, run.pseudonym)
     elif vr in ("DA", "DT", "TM") and run.options.shift_dates and element.keyword not in _BIRTH:
-        _shift(element, run.pseudonym)
+        _shift(element, run)
     elif tag in profile.remove:
         del dataset[element.tag]
     elif tag in profile.empty or element.keyword == "ROIName":
@@ -273,7 +274,7 @@ def _clean_text(dataset: Dataset, element: DataElement, run: _Run) -> None:
 
 
 def _dummy(vr: str) -> str:
-    dummies = {"DA": DUMMY_DATE, "TM": DUMMY_TIME, "DT": DUMMY_DATE + DUMMY_TIME, "AS": "", "PN": f"{_DUMMY_TEXT}^"}
+    dummies = {"DA": DUMMY_DATE, "TM": _DUMMY_TIME, "DT": DUMMY_DATE + _DUMMY_TIME, "AS": "", "PN": f"{_DUMMY_TEXT}^"}
     return dummies.get(vr, _DUMMY_TEXT)
 
 
@@ -283,33 +284,21 @@ def _replace_uids(element: DataElement, pseudonym: Pseudonym) -> None:
         element.value = values if len(values) > 1 else values[0]
 
 
-def _shift(element: DataElement, pseudonym: Pseudonym) -> None:
-    days, is_time = pseudonym.days or 0, element.VR == "TM"
-    moved = [_time(value, pseudonym) if is_time else shifted(value, days) for value in values_of(element)]
+def _shift(element: DataElement, run: _Run) -> None:
+    """Shifts dates; the zone of the file is removed, so a time with its own offset from UTC becomes local before."""
+    pseudonym, values = run.pseudonym, values_of(element)
+    if element.VR == "TM":
+        moved = [_time(value, pseudonym) for value in values]
+    else:
+        moved = [shifted(value, pseudonym.days or 0, zone=run.zone) for value in values]
     if moved:
         element.value = moved if len(moved) > 1 else moved[0]
 
 
-_HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"(?:[0-5]\d|60)"
-_TIME = rf"{_HOUR}(?::?{_SIXTY}){{0,2}}(?:\.\d{{1,6}})?"
-
-
 def _time(value: str, pseudonym: Pseudonym) -> str:
     """Returns a DICOM time unchanged; a dummy if it is not one or is the patient's number."""
-    is_time = re.fullmatch(rf"{_TIME} *", value) is not None
-    return value if is_time and pseudonym.identifiers.kind_in(value) != "a number" else DUMMY_TIME
-
-
-def shifted(value: str, days: int) -> str:
-    """Returns a DICOM date, or date and time, some days later; a dummy if it is not one."""
-    match = re.fullmatch(rf"(\d{{4}})\.?(\d{{2}})\.?(\d{{2}})((?:{_TIME})?)([+-]\d{{4}})?", value.strip())
-    if match is None:
-        return "" if not value.strip() else DUMMY_DATE
-    try:
-        day = datetime(int(match[1]), int(match[2]), int(match[3])) + timedelta(days=days)
-    except (ValueError, OverflowError):
-        return DUMMY_DATE
-    return f"{day:%Y%m%d}{match[4]}{match[5] or ''}"
+    is_time = re.fullmatch(rf"{TIME} *", value) is not None
+    return value if is_time and pseudonym.identifiers.kind_in(value) != "a number" else _DUMMY_TIME
 
 
 def _keep_characteristic(dataset: Dataset, element: DataElement, run: _Run) -> None:

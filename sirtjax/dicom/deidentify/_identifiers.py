@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from sirtjax.dicom.deidentify._date_forms import dates_in
+from sirtjax.dicom.deidentify._date_shift import file_zone, in_zone
 from sirtjax.dicom.deidentify._profile import basic_profile
 from sirtjax.dicom.deidentify._vocabulary import SHORTEST_WORD, text_runs, vocabulary
 
@@ -56,7 +57,7 @@ class Identifiers:
         """Adds the identifying values of a data set and its sequences."""
         from pydicom.multival import MultiValue
 
-        profile = basic_profile()
+        profile, zone = basic_profile(), file_zone(dataset)
         for element in dataset.iterall():
             tag, vr, value = int(element.tag), element.VR, element.value
             if vr == "SQ" or value in (None, "", b""):
@@ -70,7 +71,9 @@ class Identifiers:
             elif vr == "UI":
                 self.uids.update(str(uid) for uid in values if not names_no_instance(str(uid)))
             elif vr in ("DA", "DT"):
-                self._add_days([str(text) for text in values], birth=element.keyword == "PatientBirthDate")
+                # Near midnight a time with an offset from UTC is on another local day.
+                texts = {form for text in map(str, values) for form in (text, in_zone(text, zone))}
+                self._add_days(texts, birth=element.keyword == "PatientBirthDate")
             elif tag in profile.numbers:
                 for text in values:
                     self._add_number(str(text))
@@ -151,7 +154,7 @@ class Identifiers:
             if len(run) >= _SHORTEST_PART and not known and len(set(run)) > 1:
                 self.words.add(run)
 
-    def _add_days(self, texts: list[str], *, birth: bool) -> None:
+    def _add_days(self, texts: set[str], *, birth: bool) -> None:
         for text in texts:
             digits = text.replace(".", "")[:8]
             days = dates_in(digits if digits.isdigit() and len(digits) == 8 else fold(text)) - _NO_DAY

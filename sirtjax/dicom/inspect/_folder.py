@@ -57,14 +57,28 @@ def inspect_folder(path: Path | str) -> Inspection:
 
 
 def number_patients(files: list[FileHeader]) -> dict[PatientFingerprint, int]:
-    """Returns the number of each patient mark, in the order of the files."""
-    numbers: dict[PatientFingerprint, int] = {}
-    for file in files:
-        if file.patient in numbers:
-            continue
-        same = [number for mark, number in numbers.items() if not file.patient.contradicts(mark)]
-        numbers[file.patient] = same[0] if same else len(set(numbers.values())) + 1
-    return numbers
+    """Returns the number of each patient mark, in the order of the files.
+
+    A mark joins the patient that it confirms, otherwise the first one that no mark contradicts.
+    """
+    marks = list(dict.fromkeys(file.patient for file in files))
+    people: list[list[PatientFingerprint]] = []
+    # A mark without identifiers fits every patient, so it must not be the first to which the others are compared.
+    for mark in sorted(marks, key=_missing):
+        sure = [one for one in people if any(mark.confirms(other) for other in one)]
+        possible = [one for one in people if not any(mark.contradicts(other) for other in one)]
+        person = next(iter([*sure, *possible]), None)
+        if person is None:
+            people.append([mark])
+        else:
+            person.append(mark)
+    index = {mark: n for n, person in enumerate(people) for mark in person}
+    order = list(dict.fromkeys(index[mark] for mark in marks))
+    return {mark: order.index(index[mark]) + 1 for mark in marks}
+
+
+def _missing(mark: PatientFingerprint) -> int:
+    return sum(part is None for part in (mark.number, mark.name, mark.born))
 
 
 def _studies(files: list[FileHeader], patients: dict[PatientFingerprint, int]) -> tuple[StudyFacts, ...]:

@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from sirtjax.dicom import AnonymiseOptions, anonymise_folder, inspect_folder
-from sirtjax.dicom.deidentify._dataset import shifted
+from sirtjax.dicom.deidentify._date_shift import shifted
 from sirtjax.errors import ImageFormatError, InputError, OutputError
 
 CT, RTSTRUCT, SR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.88.33"
