@@ -74,7 +74,7 @@ class FilesConfig(Table):
       path: dataset folder of nnU-Net (raw) or of the Medical Segmentation Decathlon, or a CSV table of cases.
       preprocessing: axes, spacing and intensity scales, same as in a model.
       patch_shape: voxels of the network's input; whole images if it is as large as they are.
-      foreground: probability that a patch has a labelled voxel in its middle.
+      foreground: probability that the middle of a patch is a voxel of a class.
       validation: fraction of the cases without a stated split that is used for validation.
       augmentation: variation of the images.
       mask: liver mask that restricts the image; None for the full image.

@@ -47,6 +47,18 @@ def place_batch(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
+def first_decides(flags: Sequence[bool]) -> tuple[bool, ...]:
+    """Returns the flags of the first process in every process, which all have to call this together.
+
+    A single process returns its own without any work on the device. With several, it waits for the steps under way.
+    """
+    if jax.process_count() == 1:
+        return tuple(flags)
+    from jax.experimental import multihost_utils
+
+    return tuple(bool(flag) for flag in multihost_utils.broadcast_one_to_all(np.array(flags, np.int32)))
+
+
 def check_divides(samples: int, mesh: Mesh) -> None:
     """Checks that a part of the batch can be distributed evenly.
 

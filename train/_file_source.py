@@ -65,6 +65,7 @@ def file_source(
         ready,
         shape=data.patch_shape,
         judged=networks.output_shape(config.network, data.patch_shape),
+        values=[value for one in config.classes for value in one.values],
         foreground=data.foreground,
         seed=config.seed,
         batch_size=trainer.batch_size,

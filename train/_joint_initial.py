@@ -13,7 +13,7 @@ from sirtjax.registration_networks import load_registration_model
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables
 from sirtjax.train._joint_training_file import JointTrainingConfig, joint_training_from_dict
 from sirtjax.train._loop import BEST
-from sirtjax.train._run_folder import CONFIG, run_table
+from sirtjax.train._run_folder import CONFIG, has_best, run_table
 from sirtjax.train._state import Variables
 from sirtjax.train._state_file import load_tree
 
@@ -50,7 +50,7 @@ def initial_progress(config: JointTrainingConfig) -> JointProgress:
 def _named(weights: str) -> tuple[CascadeConfig, Variables]:
     """The network and the variables of a run (its best weights) or of a model."""
     path = Path(weights)
-    if not (path / BEST).is_file():
+    if not has_best(path):
         model = load_registration_model(weights)
         return model.spec.network, model.variables
     config = joint_training_from_dict(run_table(path), source=str(path / CONFIG))

@@ -78,7 +78,8 @@ def train(
       mesh: devices.
       about: metadata stored in both files.
       resume: continue from `state.npz` in the folder if it exists.
-      max_time_s: time in seconds after which the slice ends, once the current step is complete.
+      max_time_s: time in seconds after which the slice ends, once the current step is complete; with several
+        processes by the clock of the first one.
       on_begin: called in the first process after all checks, before anything is written.
       on_progress: called with progress messages.
       on_note: called with a message if `resume` finds no state.

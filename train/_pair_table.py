@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from sirtjax.errors import ConfigError
@@ -30,6 +31,7 @@ class FilePair:
       lesions: lesion mask of the reference image; None if there is none.
       modalities: modality of each image, "CT" or "MR"; None to recognise a CT by its values.
       split: use of the pair, "train" or "validation"; empty if the table does not state it.
+      reference: path of the reference image in the table, by which a pair is assigned; empty for that in `images`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class FilePair:
     modalities: tuple[Literal["CT", "MR"] | None, Literal["CT", "MR"] | None]
     split: str = ""
     lesions: Path | None = None
+    reference: str = ""
 
 
 def read_pair_table(path: Path) -> tuple[FilePair, ...]:
@@ -69,32 +72,52 @@ def read_pair_table(path: Path) -> tuple[FilePair, ...]:
 def split_pairs(
     pairs: Sequence[FilePair], *, validation_fraction: float, seed: int
 ) -> tuple[tuple[FilePair, ...], tuple[FilePair, ...]]:
-    """Splits pairs into training and validation, by a hash of file names where no split is stated.
+    """Splits pairs into training and validation; those without a split by a hash of the reference's path.
 
-    Rows with the same reference file are never divided.
+    Rows with the same reference file are never divided: one that states no split has the split of the others. The path
+    is the one in the table, so a table that is moved together with its images is divided in the same way.
 
     Args:
       pairs: pairs of a table.
-      validation_fraction: fraction of the pairs without a stated split for validation; at least one if not 0.
+      validation_fraction: fraction of the reference files without a stated split for validation; at least one if not 0.
       seed: seed of the training.
 
     Raises:
-      ConfigError: no pair is left for training or for validation.
+      ConfigError: rows with the same reference file state different splits, or no pair is left for training or for
+        validation.
     """
-    free = sorted(
-        {pair.images[0] for pair in pairs if not pair.split},
-        key=lambda image: hashlib.sha256(f"{seed}/{image.name}".encode()).hexdigest(),
-    )
+    # Two spellings or links of one file are one reference.
+    files = [pair.images[0].resolve() for pair in pairs]
+    stated = _stated_splits(pairs, files)
+    names: dict[Path, str] = {}
+    for pair, file in zip(pairs, files, strict=True):
+        if file not in stated:
+            name = pair.reference or pair.images[0].as_posix()
+            names[file] = min(name, names.get(file, name))
+    free = sorted(names, key=lambda file: (hashlib.sha256(f"{seed}/{names[file]}".encode()).hexdigest(), names[file]))
     count = max(1, round(validation_fraction * len(free))) if free and validation_fraction > 0 else 0
-    chosen = set(free[:count])
-    validation = tuple(
-        pair for pair in pairs if pair.split == "validation" or (not pair.split and pair.images[0] in chosen)
-    )
-    training = tuple(pair for pair in pairs if pair not in validation)
+    chosen = {*free[:count], *(file for file, (split, _) in stated.items() if split == "validation")}
+    validation = tuple(pair for pair, file in zip(pairs, files, strict=True) if file in chosen)
+    training = tuple(pair for pair, file in zip(pairs, files, strict=True) if file not in chosen)
     for some, word in ((training, "to train with"), (validation, "to validate on")):
         if not some:
             raise ConfigError(f"of {len(pairs)} pairs none is left {word}; change data.validation or add pairs")
     return training, validation
+
+
+def _stated_splits(pairs: Sequence[FilePair], files: Sequence[Path]) -> dict[Path, tuple[str, str]]:
+    """Returns the stated split of each reference file and the row that states it first."""
+    stated: dict[Path, tuple[str, str]] = {}
+    for pair, file in zip(pairs, files, strict=True):
+        split, row = stated.get(file, (pair.split, pair.name))
+        if pair.split and pair.split != split:
+            raise ConfigError(
+                f"{pair.images[0]}: is the reference of {row} with split {split} and of {pair.name} with split "
+                f"{pair.split}; give all rows of a reference the same split"
+            )
+        if pair.split:
+            stated[file] = (split, row)
+    return stated
 
 
 def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
@@ -126,4 +149,5 @@ def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
         modalities=(modalities[0], modalities[1]),
         split=cells["split"],
         lesions=path.parent / cells[_LESIONS] if cells[_LESIONS] else None,
+        reference=PurePath(os.path.normpath(cells["reference"])).as_posix(),
     )

@@ -38,6 +38,7 @@ def patch_batches(
     *,
     shape: Shape,
     judged: Shape,
+    values: Sequence[int],
     foreground: float,
     seed: int,
     batch_size: int,
@@ -53,7 +54,8 @@ def patch_batches(
       cases: cases from which patches are cropped.
       shape: voxels of a patch; cases are extended if it reaches beyond them.
       judged: voxels of the middle that the network predicts; this part is placed inside the cases.
-      foreground: probability that the middle of a patch is a voxel with a label.
+      values: label values that belong to a class.
+      foreground: probability that the middle of a patch is a voxel of a class, if the case has one.
       seed: seed of order and positions.
       batch_size: number of patches of a step, of all processes together.
       threads: number of threads that read.
@@ -73,7 +75,7 @@ def patch_batches(
     number, processes = process
 
     def cut(index: int, rng: np.random.Generator) -> Patch:
-        return patch_of(cases[index], shape, judged=judged, foreground=foreground, rng=rng)
+        return patch_of(cases[index], shape, judged=judged, values=values, foreground=foreground, rng=rng)
 
     places: Any = grain.MapDataset.source(_Places(len(cases))).seed(seed).shuffle().repeat(_EPOCHS).random_map(cut)
     # Of each run of batch_size patches a process takes its own part, so that together they read what one would.
@@ -90,22 +92,31 @@ def patch_batches(
     return feed
 
 
-def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: float, rng: np.random.Generator) -> Patch:
+def patch_of(
+    case: PreparedCase,
+    shape: Shape,
+    *,
+    judged: Shape,
+    values: Sequence[int],
+    foreground: float,
+    rng: np.random.Generator,
+) -> Patch:
     """Returns a random patch of a case.
 
     Args:
       case: the case.
       shape: voxels of the patch.
       judged: voxels of its middle that are inside the case; if that is larger, the case is placed in it at random.
-      foreground: probability that its middle is a voxel with a label.
+      values: label values that belong to a class.
+      foreground: probability that its middle is a voxel of a class. A case without one is cropped anywhere, and a
+        patch around a voxel near the border is moved so far that its judged part is inside the case.
       rng: random number generator of the position.
     """
     around = rng.random() < foreground
-    inner_start = _around_a_label(case.labels, judged, rng) if around else _anywhere(case.labels.shape, judged, rng)
+    size = case.labels.shape
+    inner_start = _around_a_class(case.labels, values, judged, rng) if around else _anywhere(size, judged, rng)
     start = [a - (n - m) // 2 for a, n, m in zip(inner_start, shape, judged, strict=True)]
-    held = tuple(
-        slice(max(a, 0), max(min(a + n, size), 0)) for a, n, size in zip(start, shape, case.labels.shape, strict=True)
-    )
+    held = tuple(slice(max(a, 0), max(min(a + n, end), 0)) for a, n, end in zip(start, shape, size, strict=True))
     before = [part.start - a for part, a in zip(held, start, strict=True)]
     inner = tuple(slice(b, b + part.stop - part.start) for b, part in zip(before, held, strict=True))
     image = np.empty((*shape, case.image.shape[3]), np.float32)
@@ -130,8 +141,10 @@ def _anywhere(size: Sequence[int], shape: Shape, rng: np.random.Generator) -> li
     return [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
 
 
-def _around_a_label(labels: NDArray[np.uint8], shape: Shape, rng: np.random.Generator) -> list[int]:
-    places = np.flatnonzero(labels)
+def _around_a_class(
+    labels: NDArray[np.uint8], values: Sequence[int], shape: Shape, rng: np.random.Generator
+) -> list[int]:
+    places = np.flatnonzero(np.isin(labels, values))
     if not places.size:
         return _anywhere(labels.shape, shape, rng)
     chosen = np.unravel_index(places[rng.integers(places.size)], labels.shape)

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from sirtjax import __version__, networks
 from sirtjax.config import Table
-from sirtjax.errors import ConfigError, OutputError
+from sirtjax.errors import ConfigError, ModelError, OutputError
 from sirtjax.io import atomic_path
 from sirtjax.parsing import parse_json
 from sirtjax.train._config import plain
@@ -59,6 +59,20 @@ def run_table(run: Path) -> dict[str, PyTree]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
     return table
+
+
+def has_best(path: Path) -> bool:
+    """Returns whether a folder is a run with best weights, rather than a model.
+
+    Raises:
+      ModelError: the folder is a run without best weights.
+    """
+    found = (path / BEST).is_file()
+    if not found and (path / CONFIG).is_file():
+        raise ModelError(
+            f"{path}: is a run without {BEST}, which its first validation writes; continue it with --resume until then"
+        )
+    return found
 
 
 def best_variables(run: Path) -> tuple[Variables, dict[str, PyTree]]:

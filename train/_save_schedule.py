@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from sirtjax.train._devices import first_decides
 from sirtjax.train._state_file import load_tree
 
 Tree = TypeVar("Tree")
@@ -31,7 +32,10 @@ class Due(NamedTuple):
 
 
 class Schedule:
-    """The actions due after each step. Its clock starts when it is made."""
+    """The actions due after each step. Its clock starts when it is made.
+
+    Processes that share a training take the same actions: the clock and the time limit of the first process decide.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Schedule:
         max_time_s: float | None = None,
         first_save_s: float = FIRST_SAVE_S,
         clock: Callable[[], float] = time.monotonic,
+        decide: Callable[[Sequence[bool]], Sequence[bool]] = first_decides,
     ) -> None:
         """Keeps the intervals.
 
@@ -54,18 +59,24 @@ class Schedule:
           max_time_s: time in seconds after which the training pauses; None for no limit.
           first_save_s: time in seconds after which a state is saved if there was none since the start.
           clock: function that returns the time in seconds.
+          decide: function from the flags of this process to those of the first one.
         """
         self._end, self._validate_every, self._save_every, self._log_every = end, validate_every, save_every, log_every
-        self._max_time_s, self._first_save_s, self._clock = max_time_s, first_save_s, clock
+        self._max_time_s, self._first_save_s, self._clock, self._decide = max_time_s, first_save_s, clock, decide
+        # A limit that only some processes have must not let the others wait for a decision.
+        (self._limited,) = decide([max_time_s is not None])
         self._began_s = clock()
         self._saved = False
 
     def after(self, done: int) -> Due:
         """Returns the actions due after step `done`, counted from 1."""
         passed_s = self._clock() - self._began_s
-        out_of_time = self._max_time_s is not None and passed_s > self._max_time_s
-        validate = done == self._end or done % self._validate_every == 0
+        out_of_time = self._limited and self._max_time_s is not None and passed_s > self._max_time_s
         first = not self._saved and passed_s >= self._first_save_s
+        if self._limited or not self._saved:
+            # With its own clock, one process would pause while another waits for it in the next step.
+            out_of_time, first = self._decide([out_of_time, first])
+        validate = done == self._end or done % self._validate_every == 0
         save = validate or out_of_time or first or _divides(self._save_every, done)
         self._saved = self._saved or save
         return Due(

@@ -27,7 +27,8 @@ class TrainingConfig(Table):
       seed: seed of the random numbers.
       task: task of the model, such as "liver" or "lesions".
       network: `sirtjax.networks` config; in the file its table, or {preset = "name"} with keys to change.
-      classes: classes that the network learns.
+      classes: classes that the network learns. `network.classes` is their number plus one for the background; it is
+        their number with `loss.regions`, and 1 also for a single class without background.
       data: source of the samples.
       loss, optimiser, trainer, log: tables described by their classes.
       weights: initial weights instead of random ones: the name or folder of a model, or the folder of a run.
@@ -64,6 +65,43 @@ class TrainingConfig(Table):
             raise ValueError("two classes have the same name")
         if len(set(values)) < len(values) and not self.loss.regions:
             raise ValueError("a label value belongs to two classes; that takes loss.regions = true")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> TrainingConfig:
+        found, count = self.network.classes, len(self.classes)
+        if self.loss.regions and found != count:
+            raise ValueError(
+                f"network.classes is {found} for {count} classes with loss.regions = true; write network.classes = "
+                f"{count}"
+            )
+        # A single channel has a sigmoid and needs no background.
+        if not self.loss.regions and found != count + 1 and not found == count == 1:
+            remedy = "network.classes = 1 for a sigmoid" if count == 1 else "loss.regions = true if they may overlap"
+            raise ValueError(
+                f"network.classes is {found} for {count} classes; write network.classes = {count + 1} (background "
+                f"first), or {remedy}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> TrainingConfig:
+        channels = self.network.classes
+        for term in self.loss.terms:
+            if term.class_weights is None:
+                continue
+            if len(term.class_weights) != channels:
+                raise ValueError(
+                    f"class_weights of {term.kind} are {len(term.class_weights)} numbers for network.classes = "
+                    f"{channels}; write one for each"
+                )
+            skips = term.kind == "soft-dice" and not (term.background or self.loss.regions or channels == 1)
+            if not any(term.class_weights[1 if skips else 0 :]):
+                remedy = ", or background = true" if skips else ""
+                raise ValueError(
+                    f"class_weights of {term.kind} give no counted class a weight above 0; write one for a class"
+                    f"{' after the background' if skips else ''}{remedy}"
+                )
         return self
 
     def recipe(self) -> Recipe:

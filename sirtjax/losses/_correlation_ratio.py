@@ -36,7 +36,8 @@ def correlation_ratio_loss(
       weights: (n,) fraction of each point, non-negative; all one by default.
 
     Returns:
-      Scalar from 0 (explained altogether) to 1 (not at all); 1 for a constant reference.
+      Scalar from 0 (explained altogether) to 1 (not at all). It is 1 with a gradient of zero if the reference is
+      constant where there is weight, and if there is no weight.
 
     Raises:
       ValueError: there are fewer than 6 bins, or the arrays do not have one common shape (n,).
@@ -61,6 +62,9 @@ def correlation_ratio_loss(
     summed = jnp.zeros((bins, 2 * TAPS), rows.dtype).at[cell].add(rows)
     count = sum(jnp.roll(summed[:, tap], tap - 1) for tap in range(TAPS))
     value = sum(jnp.roll(summed[:, TAPS + tap], tap - 1) for tap in range(TAPS))
-    explained = jnp.sum(value**2 / jnp.maximum(count, TINY)) / total
+    # A division by 1 where there is nothing to divide keeps 0 / 0 out of the gradient as well.
+    full = count > TINY
+    explained = jnp.sum(jnp.where(full, value**2 / jnp.where(full, count, 1.0), 0.0)) / total
     # What rounding leaves of a constant reference is not variance to explain.
-    return 1.0 - explained / jnp.maximum(variance, TINY + (ROUNDING * mean) ** 2)
+    varies = variance > TINY + (ROUNDING * mean) ** 2
+    return 1.0 - jnp.where(varies, explained / jnp.where(varies, variance, 1.0), 0.0)

@@ -112,7 +112,9 @@ def load_registration_model(name_or_path: Path | str) -> RegistrationModel:
         raise ModelError(
             f"{name_or_path}: no registration network found; give the folder of one, or one of the names: {names}"
         )
-    return _read(path.resolve(), (path / "checkpoint.json").stat().st_mtime_ns if path.is_dir() else 0)
+    description = path / "checkpoint.json"
+    # Without it, reading the folder raises the error that explains what is missing.
+    return _read(path.resolve(), description.stat().st_mtime_ns if description.is_file() else 0)
 
 
 def list_registration_models() -> tuple[str, ...]:

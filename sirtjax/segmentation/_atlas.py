@@ -64,9 +64,9 @@ class AtlasSegmentation:
 
     Attributes:
       liver: liver mask on the grid of the patient's image.
-      probability: probability of the liver on the working grid of the fusion, cropped to the votes.
-      threshold: probability above which a voxel is liver: 0.5, and between the last lost and the first won vote for a
-        majority of an even number.
+      probability: probability of the liver on the working grid of the fusion, cropped to the votes. By majority it is
+        the fraction of each voxel that more than half of the atlases occupy.
+      threshold: probability above which a voxel is liver, 0.5.
       fusion: the method.
       atlases: one result per atlas, in the order of the input.
       agreement_dsc: (n, n) Dice similarity of the livers of the atlases used with each other.

@@ -15,7 +15,7 @@ from sirtjax.segmentation._atlas import Atlas, AtlasOutcome, AtlasSegmentation, 
 from sirtjax.segmentation._atlas_warp import Registered, WarpedAtlas, atlas_grid, warp_atlas, windowed
 from sirtjax.segmentation._fuse import (
     STAPLE_LEAST,
-    majority_vote,
+    majority_occupancy,
     pairwise_dsc,
     select_agreeing_raters,
     staple,
@@ -31,6 +31,8 @@ MIN_SIMILARITY = 0.25
 MIN_AGREEMENT_DSC = 0.7
 # Similarity of two images in uniform regions: without it, noise would select the atlas there.
 _SIMILARITY_FLOOR = 0.05
+# Probability above which a voxel is liver, with every fusion.
+_THRESHOLD = 0.5
 
 
 def segment_liver_by_atlas(
@@ -51,8 +53,8 @@ def segment_liver_by_atlas(
     Each atlas is taken from the iterable, registered and released before the next. Its liver is warped to a
     working grid of 3 mm along the patient's axes (coarser if the image is) as the occupied fraction of each
     voxel. Fused probabilities, not labels, are resampled to the patient's own grid. Above one half is liver, of
-    which the largest component (6 neighbours) is kept and its enclosed holes are filled. An even split of an even
-    number of votes is not a majority.
+    which the largest component (6 neighbours) is kept and its enclosed holes are filled. The probability by majority
+    is the fraction of a voxel that more than half of the atlases occupy; an even split is not a majority.
 
     The weight of an atlas in a weighted vote is (0.05 + r²)^`weight_power` with r² the squared correlation of
     patient and warped atlas image in 7x7x7 voxels of the working grid around each voxel, CT clipped to -200 to
@@ -105,15 +107,13 @@ def segment_liver_by_atlas(
     tell(f"fusing by {fusion}")
     box, occupancies = _stacked(warped)
     probability, judged = _fused(occupancies, warped, box, fusion, weight_power)
-    # Midway across the edge of the atlas that decides; an even split stays below it however it is interpolated.
-    threshold = (len(warped) // 2 + 0.5) / len(warped) if fusion == "majority" else 0.5
-    agreement = pairwise_dsc(np.concatenate([occupancies, (probability > threshold)[None].astype(np.float32)]))
+    agreement = pairwise_dsc(np.concatenate([occupancies, (probability > _THRESHOLD)[None].astype(np.float32)]))
     likely = Volume(probability, crop_geometry(grid, [s.start for s in box], [s.stop for s in box]), unit="1")
-    liver = _on_image_grid(likely, threshold, image.geometry)
+    liver = _on_image_grid(likely, _THRESHOLD, image.geometry)
     return AtlasSegmentation(
         liver=liver,
         probability=likely,
-        threshold=threshold,
+        threshold=_THRESHOLD,
         fusion=fusion,
         atlases=_with_judgement(outcomes, judged, agreement[-1]),
         agreement_dsc=agreement[:-1, :-1],
@@ -216,7 +216,7 @@ def _fused(
         rates = zip(found.sensitivity, found.specificity, strict=True)
         return found.probability, [_Judgement(sensitivity=float(p), specificity=float(q)) for p, q in rates]
     if fusion == "majority":
-        return majority_vote(occupancies), [_Judgement(weight=1 / len(warped))] * len(warped)
+        return majority_occupancy(occupancies), [_Judgement(weight=1 / len(warped))] * len(warped)
     alike = np.stack([one.similarity[box] for one in warped])
     weights = (np.float32(_SIMILARITY_FLOOR) + alike.astype(np.float32)) ** np.float32(weight_power)
     voted = (occupancies > 0).any(axis=0)

@@ -36,6 +36,23 @@ def majority_vote(occupancies: Float[np.ndarray, "raters i j k"]) -> Float32[np.
     return np.asarray(_checked(occupancies, least=1).mean(axis=0), np.float32)
 
 
+def majority_occupancy(occupancies: Float[np.ndarray, "raters i j k"]) -> Float32[np.ndarray, "i j k"]:
+    """Returns the fraction of each voxel that more than half of the raters occupy.
+
+    It is the (n // 2 + 1)-th largest of n fractions, the median of an odd number. Whole votes become 1 for a majority
+    and 0 otherwise, also for a tie. The edge of raters that agree stays at 0.5, whether their number is odd or even.
+
+    Args:
+      occupancies: (n, i, j, k) fractions from 0 to 1.
+
+    Raises:
+      InputError: there are no raters, or values are not from 0 to 1.
+    """
+    votes = _checked(occupancies, least=1)
+    rank = (len(votes) - 1) // 2  # from the smallest
+    return np.asarray(np.partition(votes, rank, axis=0)[rank])
+
+
 def weighted_vote(
     occupancies: Float[np.ndarray, "raters i j k"],
     weights: Float[np.ndarray, " raters"] | Float[np.ndarray, "raters i j k"],

@@ -53,7 +53,7 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
     return Restored(
         labels=labels,
         probabilities={name: Volume(raw[value], grid, unit="1") for value, name in request.names},
-        uncertainty=Volume(_entropy(answer, raw), grid, unit="1"),
+        uncertainty=Volume(requested_entropy(answer.entropy, answer.probabilities, raw), grid, unit="1"),
         spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
         pieces_ml=() if liver is None else tuple(component_volumes_ml(raw[liver] > 0.5, grid.spacing_mm).tolist()),
         liver=None if liver is None else masks[liver],
@@ -62,10 +62,22 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
     )
 
 
-def _entropy(answer: Ensemble, raw: Mapping[int, FloatArray]) -> FloatArray:
-    """Returns the entropy of what was requested: doubts between two other structures do not concern a liver."""
-    if len(raw) != 1 or answer.probabilities.shape[-1] <= 2:
-        return answer.entropy
+def requested_entropy(
+    entropy: Float32[np.ndarray, "i j k"],
+    probabilities: Float32[np.ndarray, "i j k classes"],
+    raw: Mapping[int, Float32[np.ndarray, "i j k"]],
+) -> Float32[np.ndarray, "i j k"]:
+    """Returns the entropy of the requested structures.
+
+    A doubt between two other structures does not concern a liver.
+
+    Args:
+      entropy: (i, j, k) entropy of all classes, nats.
+      probabilities: (i, j, k, class) probabilities of all classes of the model.
+      raw: result of `requested_probabilities`.
+    """
+    if len(raw) != 1 or probabilities.shape[-1] <= 2:
+        return entropy
     (inside,) = raw.values()
     return inference.entropy(np.stack([1 - inside, inside], axis=-1))
 

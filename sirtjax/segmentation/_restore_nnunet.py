@@ -10,7 +10,7 @@ from sirtjax import postprocess, spatial
 from sirtjax.postprocess import LIVER_MARGIN_MM
 from sirtjax.segmentation._nnunet_predict import NnunetAnswer, NnunetInput, restore_prediction
 from sirtjax.segmentation._request import Request
-from sirtjax.segmentation._restore_fixed import requested_probabilities
+from sirtjax.segmentation._restore_fixed import requested_entropy, requested_probabilities
 from sirtjax.segmentation._restored import Restored
 from sirtjax.volume import LabelMap, Volume
 
@@ -19,6 +19,8 @@ def restore_nnunet(
     request: Request, prepared: NnunetInput, answer: NnunetAnswer, timings_s: dict[str, float]
 ) -> Restored:
     """Returns labels on the image's grid from the logits of an nnU-Net, and maps if they were requested.
+
+    The mask of the liver, in which the entropy is assessed, is returned only with maps.
 
     Args:
       request: the request.
@@ -43,16 +45,19 @@ def restore_nnunet(
         if region is not None:
             mask &= region
         labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps[value])] = value
-    probabilities = {}
-    if found.probabilities is not None:
+    probabilities, uncertainty, liver = {}, None, None
+    if found.probabilities is not None and found.entropy is not None:
         raw = requested_probabilities(request, found.probabilities)
         probabilities = {name: Volume(raw[value], geometry, unit="1") for value, name in request.names}
+        uncertainty = Volume(requested_entropy(found.entropy, found.probabilities, raw), geometry, unit="1")
+        liver = next((labels == value for value, name in request.names if name == "liver"), None)
     return Restored(
         labels=labels,
         probabilities=probabilities,
-        uncertainty=None if found.entropy is None else Volume(found.entropy, geometry, unit="1"),
+        uncertainty=uncertainty,
         spread=None if found.spread is None else Volume(found.spread, geometry, unit="1"),
         pieces_ml=pieces_ml,
+        liver=liver,
         timings_s=timings_s | {"restore": perf_counter() - began},
     )
 

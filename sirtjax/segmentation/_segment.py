@@ -46,8 +46,8 @@ def segment(
         the liver requires it. The noise in it decides whether lesions are detectable, and a model with limits of
         detectability loses the components that do not exceed it.
       min_volume_ml: smallest volume of a component that is not removed. Default: value of the model.
-      maps: also return probabilities and uncertainty of an nnU-Net, on the image's grid; other models always return
-        them, on the network's grid.
+      maps: also return probabilities and uncertainty of an nnU-Net, on the image's grid, without which it cannot have
+        the quality flag "uncertain"; other models always return them, on the network's grid.
       devices: devices that run the network. Default: JAX's first device.
       progress: called with the number of completed and of all calls of the network.
 

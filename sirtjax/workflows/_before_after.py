@@ -155,7 +155,7 @@ def _row(
 ) -> VoiComparison:
     planned_gy = before.get("mean_gy")
     difference = None if planned_gy is None else voi.mean_gy - planned_gy
-    # Recommendations are no targets.
+    # Recommendations do not count.
     mine = [one for one in objectives if one.voi == voi.name and one.purpose == "bound"]
     planned_met = [one.planned_met for one in mine if one.planned_met is not None]
     weight = maps.occupancy.get(voi.name)

@@ -53,7 +53,9 @@ def order_plan(
 
 
 def plan_cautions(path: Path) -> tuple[str, ...]:
-    """Returns why the activities of a plan should not be ordered yet: unreviewed masks, and checks that are errors.
+    """Returns why the activities of a plan should not be ordered yet.
+
+    Reasons are unreviewed masks, and checks that are errors.
 
     Args:
       path: results.json of the plan.

@@ -211,6 +211,7 @@ def _intervals(
             spill_gy=deposit.lung_spill_gy or 0.0,
             level=table.level,
             necrosis=necrotic.reasons,
+            previous_lung_gy=case.dose.previous_lung_gy,
         )
     )
     rows = {voi.name: voi for voi in result.vois}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,6 +21,8 @@ from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_
 
 # Sources of a known activity: everything between the calibrator and the patient.
 OF_AN_ACTIVITY = ("calibration", "residual")
+# An activity differs from the bound that sets it by less than this, unless the bound is that of several injections.
+OWN_BOUND = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,7 @@ class ActivityInputs:
       spill_gy: part of the lung dose from betas of the liver.
       level: probability of the intervals.
       necrosis: why D70, V and D_x of a VOI have no interval, from `necrosis`.
+      previous_lung_gy: lung dose of earlier treatments.
     """
 
     result: Result
@@ -47,6 +51,7 @@ class ActivityInputs:
     spill_gy: float
     level: float
     necrosis: Mapping[str, str]
+    previous_lung_gy: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +100,10 @@ def _row(territory: str | None, one: _Bound, side: str | None) -> ActivityUncert
 
 def _bound(known: ActivityInputs, row: BoundResult) -> _Bound:
     objective = next((one for one in known.result.objectives if one.name == row.name), None)
+    return _bound_of(known, row, objective)
 
+
+def _bound_of(known: ActivityInputs, row: BoundResult, objective: ObjectiveResult | None) -> _Bound:
     def without(reason: str) -> _Bound:
         return _Bound(row.side, row.name, row.activity_mbq, None, None, reason)
 
@@ -150,6 +158,10 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
     if limiting is None:
         return _known_activity(known, injection.activity_mbq)
     side = [one for one in bounds if one.side == limiting.side]
+    if abs(injection.activity_mbq - limiting.value_mbq) > OWN_BOUND * limiting.value_mbq:
+        # The limit binds several injections together: their activities change in proportion.
+        side = _shared_bounds(known, injection.activity_mbq, "lower" if limiting.side == "lower" else "upper")
+        limiting = next((one for one in side if one.name == limiting.name), limiting)
     usable = [one for one in side if one.spread is not None and one.corrected_mbq is not None]
     if limiting not in usable:
         return _Bound("", "activity", injection.activity_mbq, None, None, limiting.reason)
@@ -163,6 +175,22 @@ def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Seque
     return _Bound(
         "", "activity", injection.activity_mbq, scale * corrected, _spread(samples, setting.spread, known.level), ""
     )
+
+
+def _shared_bounds(known: ActivityInputs, activity_mbq: float, side: Literal["lower", "upper"]) -> list[_Bound]:
+    """The activity of one injection at which all injections, in the proportions of the plan, meet each objective."""
+    direction = "at most" if side == "upper" else "at least"
+    found = []
+    for objective in known.result.objectives:
+        if objective.purpose != "bound" or objective.direction != direction:
+            continue
+        earlier_gy = known.previous_lung_gy if objective.cumulative and objective.voi == "lungs" else 0.0
+        own_gy = objective.value_gy - earlier_gy
+        if own_gy > 0 and objective.dose_gy > earlier_gy:
+            multiple = (objective.dose_gy - earlier_gy) / own_gy
+            row = BoundResult(objective.name, side, multiple * activity_mbq, objective.source)
+            found.append(_bound_of(known, row, objective))
+    return found
 
 
 def strictest_samples(

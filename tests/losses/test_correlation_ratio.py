@@ -101,6 +101,28 @@ def test_a_constant_image_gives_one_and_no_nan():
     assert float(nothing) == pytest.approx(1)
 
 
+def test_gradients_are_zero_where_nothing_can_be_explained():
+    """Without weight, with a single point, and with two constant images, of which the reference is zero."""
+    warped, reference, weights = draw(40)
+    one_point = (np.arange(40) == 3).astype("f4")
+    flat = np.full(40, 0.5, "f4")
+    find = jax.jit(
+        jax.value_and_grad(lambda w, r, weight: losses.correlation_ratio_loss(w, r, weights=weight), argnums=(0, 1, 2))
+    )
+    for given in (
+        (warped, reference, 0 * weights),
+        (warped, reference, one_point),
+        (flat, 0 * reference, weights),
+        (flat, 0 * reference + 3, weights),
+    ):
+        value, gradients = find(*given)
+        assert float(value) == 1.0
+        for gradient in gradients:
+            np.testing.assert_array_equal(gradient, 0.0)
+    value, gradients = find(flat, reference, weights)
+    assert float(value) == pytest.approx(1, abs=1e-5) and all(np.isfinite(one).all() for one in gradients)
+
+
 @pytest.mark.slow
 def test_gradient_against_finite_differences_in_either_image():
     warped, reference, weights = draw(60)

@@ -14,6 +14,7 @@ from sirtjax.segmentation import (
     staple,
     weighted_vote,
 )
+from sirtjax.segmentation._fuse import majority_occupancy
 
 SHAPE = (22, 17, 13)
 
@@ -43,6 +44,23 @@ def test_majority_is_that_of_simpleitk(count):
     np.testing.assert_array_equal(share > 0.5, voted == 1)
     np.testing.assert_array_equal(share == 0.5, voted == 9)
     assert share.dtype == np.float32
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_the_majority_of_whole_votes_is_occupied(count):
+    masks = drawn(count, count)
+    found = majority_occupancy(masks.astype(np.float32))
+    np.testing.assert_array_equal(found, (2 * masks.sum(axis=0) > count).astype(np.float32))
+    assert found.dtype == np.float32
+
+
+def test_the_majority_occupies_a_voxel_by_the_rater_that_decides():
+    occupied = np.array([0.2, 0.9, 0.4, 0.7], np.float32).reshape(4, 1, 1, 1)
+    for count, expected in ((1, 0.2), (2, 0.2), (3, 0.4), (4, 0.4)):
+        assert majority_occupancy(occupied[:count]).item() == pytest.approx(expected)
+    assert majority_occupancy(np.full((6, 2, 1, 1), 0.3, np.float32)).ravel() == pytest.approx([0.3, 0.3])
+    with pytest.raises(InputError, match="from 0 to 1"):
+        majority_occupancy(2 * occupied)
 
 
 def test_majority_of_shares_lies_at_the_middle_edge():

@@ -10,13 +10,13 @@ from scipy import ndimage
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
-from sirtjax.inference import Ensemble, entropy
+from sirtjax.inference import entropy
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import ChannelNormalisation, FixedPreprocessing, IntensityScale, NnunetPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.segmentation._predictor import PREDICTORS
-from sirtjax.segmentation._restore_fixed import _entropy
+from sirtjax.segmentation._restore_fixed import requested_entropy
 from sirtjax.volume import Geometry, LabelMap, Volume, reorient
 
 LIVER_HU, BODY_HU = 150.0, 40.0
@@ -178,12 +178,10 @@ def test_doubts_between_other_structures_do_not_concern_the_one_requested():
     probabilities = np.zeros((2, 1, 1, 4), np.float32)
     probabilities[0, 0, 0] = (0.0, 0.0, 0.5, 0.5)  # spleen or stomach, certainly no liver
     probabilities[1, 0, 0] = (0.3, 0.5, 0.2, 0.0)
-    answer = Ensemble(
-        probabilities=probabilities, entropy=entropy(probabilities), spread=np.zeros((2, 1, 1), np.float32)
-    )
-    liver = _entropy(answer, {1: probabilities[..., 1]}).ravel()
+    whole = entropy(probabilities)
+    liver = requested_entropy(whole, probabilities, {1: probabilities[..., 1]}).ravel()
     np.testing.assert_allclose(liver, [0.0, np.log(2)], atol=1e-6)
-    every = _entropy(answer, {n: probabilities[..., n] for n in (1, 2, 3)}).ravel()
+    every = requested_entropy(whole, probabilities, {n: probabilities[..., n] for n in (1, 2, 3)}).ravel()
     assert every[0] == pytest.approx(np.log(2)) and every[1] > np.log(2)
 
 
@@ -331,53 +329,72 @@ def test_no_lesion_is_a_result(with_lesions, monkeypatch):
     assert found.volumes_ml == {"lesions": 0.0} and not np.asarray(found.labels.array).any()
 
 
-def predicted(volume, labels, *, maps):
-    """What an nnU-Net that finds liver 1 and cancer 2 would give."""
-    names = ((1, "liver"), (2, "cancer"))
-    probabilities = np.stack([labels == value for value in range(3)], axis=-1).astype(np.float32) if maps else None
-    return segmentation.NnunetPrediction(
-        labels=LabelMap(labels, volume.geometry, names=names),
-        logits=np.zeros((1, 1, 1, 3), np.float32),
-        probabilities=probabilities,
-        entropy=np.zeros(labels.shape, np.float32) if maps else None,
-    )
+def predicted(volume, labels, *, maps, doubt=None):
+    """What an nnU-Net that finds liver 1 and cancer 2 would give; everywhere it doubts between two of its classes."""
+    named = LabelMap(labels, volume.geometry, names=((1, "liver"), (2, "cancer")))
+    logits = np.zeros((1, 1, 1, 3), np.float32)
+    if not maps:
+        return segmentation.NnunetPrediction(labels=named, logits=logits)
+    sure = [labels == value if doubt is None else np.full(labels.shape, 0.5 * (value in doubt)) for value in range(3)]
+    likely = np.stack(sure, axis=-1).astype(np.float32)
+    return segmentation.NnunetPrediction(labels=named, logits=logits, probabilities=likely, entropy=entropy(likely))
 
 
-def test_an_imported_nnunet_goes_the_same_way(with_lesions, monkeypatch):
+@pytest.fixture
+def nnunet(with_lesions, monkeypatch):
+    """A function of labels that gives an nnU-Net with this result, and notes in a list how it is run."""
+
+    def made(labels, asked, **options):
+        def run(request, image):
+            asked.append((image, request.mirror, request.maps))
+            return request.maps
+
+        def restore(model, image, maps):
+            return predicted(image, labels, maps=maps, **options)
+
+        stages = replace(PREDICTORS["nnunet"], prepare=lambda request: request.volume, run=run)
+        monkeypatch.setitem(PREDICTORS, "nnunet", stages)
+        monkeypatch.setattr("sirtjax.segmentation._restore_nnunet.restore_prediction", restore)
+        channel = ChannelNormalisation(scheme="CTNormalization")
+        how = NnunetPreprocessing(spacing_mm=(2, 2, 2), channels=(channel,), reader="NibabelIO")
+        changes = {"preprocessing": how, "postprocess": (LargestComponent(),)}
+        return replace(with_lesions, spec=with_lesions.spec.model_copy(update=changes))
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("doubt", "structure", "flagged"),
+    [((0, 1), "liver", True), ((1, 2), "liver", False), ((1, 2), None, True), (None, "liver", False)],
+)
+def test_an_uncertain_nnunet_is_flagged_if_it_returns_maps(nnunet, doubt, structure, flagged):
+    """A doubt between liver and cancer does not concern a liver that includes both."""
+    volume, liver = patient(grid())
+    unsure = nnunet(liver.astype(np.uint8), [], doubt=doubt)
+    found = segmentation.segment(volume, unsure, structure=structure, maps=True)
+    assert [flag.code for flag in found.flags] == (["uncertain"] if flagged else [])
+    np.testing.assert_allclose(found.uncertainty.array[liver], np.log(2) if flagged else 0.0, atol=1e-5)
+    without = segmentation.segment(volume, unsure, structure=structure)
+    assert without.flags == () and without.uncertainty is None
+
+
+def test_an_imported_nnunet_goes_the_same_way(nnunet):
     volume, liver = patient(grid())
     labels = liver.astype(np.uint8)
     labels[40:46, 38:44, 28:32] = 2
     labels[2:5, 2:5, 2:5] = 1  # a crumb
     labels[80:84, 70:74, 50:53] = 2  # a lesion elsewhere
-    asked = []
-
-    def run(request, image):
-        asked.append((image is volume, request.mirror, request.maps))
-        return request.maps
-
-    stages = replace(PREDICTORS["nnunet"], prepare=lambda request: request.volume, run=run)
-    monkeypatch.setitem(PREDICTORS, "nnunet", stages)
-    monkeypatch.setattr(
-        "sirtjax.segmentation._restore_nnunet.restore_prediction",
-        lambda model, image, maps: predicted(image, labels, maps=maps),
-    )
-    how = NnunetPreprocessing(
-        spacing_mm=(2, 2, 2), channels=(ChannelNormalisation(scheme="CTNormalization"),), reader="NibabelIO"
-    )
-    nnunet = replace(
-        with_lesions,
-        spec=with_lesions.spec.model_copy(update={"preprocessing": how, "postprocess": (LargestComponent(),)}),
-    )
-    whole = segmentation.segment(volume, nnunet, structure="liver", mirror=True)
+    made = nnunet(labels, asked := [])
+    whole = segmentation.segment(volume, made, structure="liver", mirror=True)
     assert dsc(whole.labels.mask("liver"), liver) > 0.999
     assert whole.labels.mask("liver")[42, 40, 30] and not whole.labels.mask("liver")[3, 3, 3]
     assert whole.uncertainty is None and dict(whole.probabilities) == {}
     assert set(whole.timings_s) == {"prepare", "network", "restore"}
     given = LabelMap.from_mask(liver, volume.geometry, name="liver")
-    lesions = segmentation.segment(volume, nnunet, structure="lesions", liver=given, maps=True)
+    lesions = segmentation.segment(volume, made, structure="lesions", liver=given, maps=True)
     np.testing.assert_array_equal(lesions.labels.mask("lesions"), (labels == 2) & liver)
     assert lesions.probabilities["lesions"].array[82, 72, 51] == 1  # as the network gave them
     assert lesions.uncertainty is not None
-    both = segmentation.segment(volume, nnunet)
+    both = segmentation.segment(volume, made)
     assert both.labels.names == ((1, "liver"), (2, "cancer"))
-    assert asked == [(True, True, False), (True, False, True), (True, False, False)]
+    assert asked == [(volume, True, False), (volume, False, True), (volume, False, False)]

@@ -190,15 +190,46 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
 def test_patches(tmp_path):
     (case,) = prepared(folder_cases(dataset.nnunet(tmp_path, 1)), tmp_path / "cache")
     rng = np.random.default_rng(0)
-    small = [patch_of(case, (4, 5, 3), judged=(4, 5, 3), foreground=1.0, rng=rng) for _ in range(20)]
+    small = [patch_of(case, (4, 5, 3), judged=(4, 5, 3), values=(1, 2), foreground=1.0, rng=rng) for _ in range(20)]
     assert all(patch["labels"].shape == (4, 5, 3) and patch["image"].shape == (4, 5, 3, 1) for patch in small)
     assert all((patch["labels"] > 0).any() for patch in small)
-    large = patch_of(case, (20, 15, 16), judged=(20, 15, 16), foreground=0.5, rng=rng)
+    large = patch_of(case, (20, 15, 16), judged=(20, 15, 16), values=(1, 2), foreground=0.5, rng=rng)
     assert np.sum(large["labels"] > 0) == np.sum(case.labels > 0)
     assert np.sort(large["image"].ravel())[-case.image.size :].sum() == pytest.approx(case.image.sum(), rel=0.05)
     assert large["image"].min() == -200 and large["ct"] == 1
     places = {int(np.argwhere(patch["labels"] > 0)[0, 0]) for patch in small}
     assert len(places) > 1
+
+
+def test_the_middle_of_a_patch_belongs_to_a_class_as_often_as_stated(tmp_path):
+    """Of the labelled voxels, those of other structures do not count; without a voxel of a class, none does."""
+    (case,) = prepared(folder_cases(dataset.nnunet(tmp_path, 1)), tmp_path / "cache")
+    labels = np.ones_like(case.labels)
+    labels[4:6, 5:7, 3:5] = 2
+    case = dataclasses.replace(case, labels=labels)
+
+    def middles(values, foreground, count=300):
+        rng = np.random.default_rng(1)
+        options = {"judged": (3, 3, 3), "values": values, "foreground": foreground, "rng": rng}
+        return np.array([patch_of(case, (5, 5, 5), **options)["labels"][2, 2, 2] for _ in range(count)])
+
+    assert (middles((2,), 1.0) == 2).all()
+    assert np.mean(middles((2,), 0.7) == 2) == pytest.approx(0.7, abs=0.08)
+    assert np.mean(middles((2, 300), 0.7) == 2) == pytest.approx(0.7, abs=0.08)
+    for values in ((1, 2), (3,)):
+        assert np.mean(middles(values, 1.0) == 2) < 0.05
+
+
+@pytest.mark.slow
+def test_patches_of_files_are_drawn_around_the_classes_of_the_training(tmp_path):
+    from sirtjax.train._file_source import file_source
+
+    changes = {"classes": [{"name": "tumour", "values": [2]}], "data": {"patch_shape": [4, 4, 4], "foreground": 1.0}}
+    table = dataset.training(dataset.nnunet(tmp_path), tmp_path / "cache", **changes)
+    config = train.training_from_dict(table, source="test")
+    source = file_source(config, config.data, mesh=train.sample_mesh())
+    for step in range(8):
+        assert (np.asarray(source.feed(step)["labels"])[..., 2, 2, 2] == 2).all()
 
 
 def test_around_an_organs_median_patches_go_on_with_it(tmp_path):
@@ -208,7 +239,9 @@ def test_around_an_organs_median_patches_go_on_with_it(tmp_path):
     (case,) = prepared([first], tmp_path / "cache", made=FixedPreprocessing.model_validate(made), organ=(1,))
     (low,), (middle,), (high,) = case.low, case.unseen, case.high
     assert (middle - low, high - middle) == pytest.approx((50.0, 50.0))
-    patch = patch_of(case, (20, 15, 16), judged=(20, 15, 16), foreground=0.5, rng=np.random.default_rng(0))
+    patch = patch_of(
+        case, (20, 15, 16), judged=(20, 15, 16), values=(1, 2), foreground=0.5, rng=np.random.default_rng(0)
+    )
     beyond = patch["image"][patch["labels"] == 0]
     assert np.mean(beyond == np.float32(middle)) > 0.9
     assert np.median(patch["image"][patch["labels"] == 1]) == pytest.approx(middle, abs=5.0)
@@ -222,7 +255,7 @@ def test_of_a_network_that_gives_less_than_it_gets_the_answer_reaches_everywhere
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(200):
-        patch = patch_of(case, (40, 40, 40), judged=(6, 6, 6), foreground=0.0, rng=rng)
+        patch = patch_of(case, (40, 40, 40), judged=(6, 6, 6), values=(1, 2), foreground=0.0, rng=rng)
         middle = patch["image"][17:23, 17:23, 17:23, 0]
         assert (middle > 0).all()
         seen.update(middle.ravel().astype(int).tolist())
@@ -232,7 +265,14 @@ def test_of_a_network_that_gives_less_than_it_gets_the_answer_reaches_everywhere
 @pytest.mark.slow
 def test_batches_depend_on_their_number_and_the_seed(tmp_path):
     cases = prepared(folder_cases(dataset.nnunet(tmp_path, 4)), tmp_path / "cache")
-    options = {"shape": (6, 6, 6), "judged": (6, 6, 6), "foreground": 0.5, "batch_size": 2, "threads": 1}
+    options = {
+        "shape": (6, 6, 6),
+        "judged": (6, 6, 6),
+        "values": (1, 2),
+        "foreground": 0.5,
+        "batch_size": 2,
+        "threads": 1,
+    }
     read = patch_batches(cases, seed=1, **options)
     first = [read(step) for step in range(4)]
     later = patch_batches(cases, seed=1, **options)
@@ -254,7 +294,9 @@ def test_without_grain_it_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_patches, "import_module", missing)
     with pytest.raises(ConfigError, match=r"needs grain; install it with pip install 'sirtjax\[train\]'"):
-        patch_batches([], shape=(2, 2, 2), judged=(2, 2, 2), foreground=0.0, seed=0, batch_size=1, threads=1)
+        patch_batches(
+            [], shape=(2, 2, 2), judged=(2, 2, 2), values=(1,), foreground=0.0, seed=0, batch_size=1, threads=1
+        )
 
 
 @pytest.mark.slow

@@ -48,6 +48,22 @@ toy.run(Path({folder!r}), toy.recipe(**{trainer!r}), mesh=train.sample_mesh())
 """
 
 
+# The second process has another limit instead of another clock.
+PAUSED = """
+import sys
+sys.path[:0] = [{here!r}]
+from pathlib import Path
+import jax
+number = int(sys.argv[1])
+jax.distributed.initialize("localhost:{port}", num_processes=2, process_id=number)
+import toy
+from sirtjax import train
+made = toy.recipe(epochs=1, steps_per_epoch=1_000_000, save_every_steps=None)
+outcome = toy.run(Path({folder!r}), made, mesh=train.sample_mesh(), max_time_s=(2.0, 3600.0)[number])
+print(outcome.status, int(outcome.state.step))
+"""
+
+
 def environment(devices):
     flags = f"--xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
@@ -63,6 +79,40 @@ def on_one_device(folder):
     return losses(folder), outcome.state
 
 
+def two_processes(script, **options):
+    """Runs a script in two processes of one training; returns what each printed."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    text = script.format(here=str(HERE), port=port, **options)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", text, str(number)],
+            env=environment(2),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], said
+    return said
+
+
+@pytest.mark.slow
+def test_two_processes_pause_after_the_same_step(tmp_path):
+    said = [one.splitlines()[-1] for one in two_processes(PAUSED, folder=str(tmp_path / "run"))]
+    assert said[0] == said[1] and said[0].startswith("paused ")
+    state = train.first_state(toy.variables(), optimiser=toy.recipe().optimiser, seed=3)
+    saved, _ = train.load_tree(tmp_path / "run" / "state.npz", state)
+    assert said[0] == f"paused {int(saved.step)}"
+
+
 @pytest.mark.slow
 def test_eight_devices_and_two_processes_train_as_one_device(tmp_path):
     expected, state = on_one_device(tmp_path / "one")
@@ -73,22 +123,7 @@ def test_eight_devices_and_two_processes_train_as_one_device(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path / "eight"), expected, atol=1e-5)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    script = PROCESS.format(here=str(HERE), folder=str(tmp_path / "two"), trainer=TRAINER, port=port)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(number)],
-            env=environment(2),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    said = [process.communicate(timeout=600)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    two_processes(PROCESS, folder=str(tmp_path / "two"), trainer=TRAINER)
     np.testing.assert_allclose(losses(tmp_path / "two"), expected, atol=1e-5)
     for name in ("eight", "two"):
         found, _ = train.load_tree(tmp_path / name / "state.npz", state)

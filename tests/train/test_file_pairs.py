@@ -1,5 +1,7 @@
 """Pairs of files on the network's grid: places and intensities, missing masks, order, and errors that are named."""
 
+import hashlib
+import shutil
 from itertools import islice
 
 import jax
@@ -143,6 +145,50 @@ def test_the_split_keeps_an_image_on_one_side(tmp_path):
     assert not {pair.images[0] for pair in training} & {pair.images[0] for pair in validation}
     with pytest.raises(ConfigError, match=r"none is left to validate on; change data\.validation"):
         train.split_pairs(pairs, validation_fraction=0.0, seed=0)
+
+
+def validation_names(folder, **options):
+    pairs = train.read_pair_table(folder / "pairs.csv")
+    return sorted(pair.reference for pair in train.split_pairs(pairs, **options)[1])
+
+
+def test_the_split_depends_only_on_the_seed_and_the_paths_in_the_table(tmp_path):
+    """Files of each patient have the same names; the assignment is that of the documented hash, at any location."""
+    (tmp_path / "one").mkdir()
+    rows = []
+    for number in range(10):
+        folder = tmp_path / "one" / f"P{number}"
+        folder.mkdir()
+        for name in ("spect_ct.nii", "diagnostic_ct.nii"):
+            (folder / name).touch()
+        rows.append({"reference": f"P{number}/spect_ct.nii", "floating": f"./P{number}/diagnostic_ct.nii"})
+    pair_files.write_table(tmp_path / "one", rows)
+    shutil.copytree(tmp_path / "one", tmp_path / "two" / "deeper")
+    names = [row["reference"] for row in rows]
+    for seed in range(4):
+        order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
+        for folder in (tmp_path / "one", tmp_path / "two" / "deeper"):
+            assert validation_names(folder, validation_fraction=0.3, seed=seed) == sorted(order[:3])
+
+
+def test_a_row_without_a_split_has_the_one_of_its_reference(tmp_path):
+    for name in "RSTABC":
+        (tmp_path / f"{name}.nii").touch()
+    (tmp_path / "linked.nii").symlink_to(tmp_path / "S.nii")
+    rows = [
+        ("R.nii", "A.nii", ""), ("R.nii", "B.nii", "train"), ("./R.nii", "C.nii", ""),
+        ("S.nii", "A.nii", "validation"), ("linked.nii", "B.nii", ""), ("T.nii", "A.nii", ""),
+    ]  # fmt: skip
+    table = [dict(zip(("reference", "floating", "split"), row, strict=True)) for row in rows]
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, table))
+    training, validation = train.split_pairs(pairs, validation_fraction=0.5, seed=0)
+    assert [pair.name for pair in training] == ["row 2", "row 3", "row 4"]
+    assert [pair.name for pair in validation] == ["row 5", "row 6", "row 7"]
+    table[2]["split"] = "validation"
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, table))
+    message = r"R\.nii: is the reference of row 3 with split train and of row 4 with split validation; give all rows"
+    with pytest.raises(ConfigError, match=message):
+        train.split_pairs(pairs, validation_fraction=0.5, seed=0)
 
 
 def test_what_is_wrong_with_a_table_is_named(tmp_path):

@@ -4,6 +4,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+import dataset
 import jax
 import numpy as np
 import pytest
@@ -77,6 +78,56 @@ def test_a_folder_is_meant_from_the_training_file(tmp_path, run):
     file.write_text(f'weights = "../{run.name}"\n' + recipe)
     config = train.load_training(str(file), overrides=SMALL)
     jax.tree.map(np.testing.assert_array_equal, initial_variables(config), LEARNED)
+
+
+def trained_as(folder, *, classes, regions=False):
+    """A training of the small network on files, for channels of other kinds."""
+    table = dataset.training(folder, folder, loss={"regions": regions}, network={"classes": classes})
+    names = ["liver", "tumour", "vessel"][: classes if regions or classes == 1 else classes - 1]
+    return {**table, "classes": [{"name": name, "values": [n]} for n, name in enumerate(names, start=1)]}
+
+
+def begun_with_other_channels(folder, old, new):
+    """The initial weights of a training from a saved model, and the weights of that model."""
+    known = train.training_from_dict(trained_as(folder, **old), source="old")
+    learned = networks.initialise(known.network, seed=3)
+    (folder / "run").mkdir(exist_ok=True)
+    (folder / "run" / "config.json").write_text(json.dumps({"config": plain(known)}))
+    save_tree(folder / "run" / BEST, learned, {**plain(known), "step": 40, "dsc": 0.5})
+    segmentation.save_model(folder / "model", train.model_of_run(folder / "run", name="mine")[0], force=True)
+    made = [
+        train.training_from_dict({**trained_as(folder, **new), "weights": str(folder / place)}, source="new")
+        for place in ("run", "model")
+    ]
+    return [initial_variables(one) for one in made], learned
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ({"classes": 1}, {"classes": 2}, "1 channels have a sigmoid each and no background, the 2 of this training"),
+        ({"classes": 1}, {"classes": 2, "regions": True}, "further ones of network.classes = 2 would begin; train"),
+        ({"classes": 2, "regions": True}, {"classes": 2}, "have a softmax with the background first; use the classes"),
+        ({"classes": 2}, {"classes": 2, "regions": True}, "2 channels have a softmax with the background first, the 2"),
+        ({"classes": 2}, {"classes": 3, "regions": True}, "2 channels have a softmax with the background first, the 3"),
+    ],
+)
+def test_channels_that_mean_something_else_are_refused(old, new, complaint, tmp_path):
+    with pytest.raises(ModelError, match=complaint):
+        begun_with_other_channels(tmp_path, old, new)
+
+
+@pytest.mark.parametrize("kind", [{"classes": 1}, {"classes": 2}, {"classes": 2, "regions": True}])
+def test_channels_of_the_same_kind_are_taken_as_they_are(kind, tmp_path):
+    found, learned = begun_with_other_channels(tmp_path, kind, kind)
+    for one in found:
+        jax.tree.map(np.testing.assert_array_equal, one, learned)
+
+
+def test_a_run_before_its_first_validation_is_refused(run):
+    (run / BEST).unlink()
+    with pytest.raises(ModelError, match=r"run: is a run without best\.npz, which its first validation writes"):
+        begun_with(run)
 
 
 @pytest.mark.slow

@@ -77,6 +77,19 @@ def test_weights_of_another_network_are_refused(network, tmp_path):
         train.initial_progress(toy.config(network=network, course={"stages": stages}, weights=str(tmp_path / "model")))
 
 
+def test_weights_of_a_run_before_its_first_validation_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"config": toy.table()}))
+    with pytest.raises(ModelError, match=r"is a run without best\.npz, which its first validation writes; continue it"):
+        train.initial_progress(toy.config(weights=str(tmp_path)))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"is not a sirtjax checkpoint: there is no checkpoint\.json in it"):
+        registration_networks.load_registration_model(tmp_path)
+    with pytest.raises(ModelError, match=r"is not a sirtjax checkpoint: there is no checkpoint\.json in it"):
+        train.initial_progress(toy.config(weights=str(tmp_path)))
+
+
 def test_missing_weights_are_refused_before_anything_is_written(tmp_path):
     made = toy.config(weights=str(tmp_path / "none"))
     with pytest.raises(ModelError, match="no registration network found"):

@@ -49,6 +49,48 @@ def test_a_training_out_of_time_saves_and_pauses_but_not_at_its_end():
     assert steps_of(made, "save") == [11, 12]
 
 
+def shared(first_s, second_s, *, first=None, second=None, **changes):
+    """The schedules of two processes with clocks of their own, which take the decisions of the first one."""
+    told = []
+
+    def tell(flags):
+        told.append(tuple(flags))
+        return told[-1]
+
+    table = {"end": 12, "validate_every": 100, "save_every": None, "log_every": None, **changes}
+    clocks = [iter([0.0, *times]) for times in (first_s, second_s)]
+    one = Schedule(**table, max_time_s=first, clock=lambda: next(clocks[0]), decide=tell)
+    heard = iter(told)
+    two = Schedule(**table, max_time_s=second, clock=lambda: next(clocks[1]), decide=lambda flags: next(heard))
+    return one, two, told
+
+
+@pytest.mark.parametrize("second", [10.0, 0.5, None])
+def test_processes_that_share_a_training_pause_by_the_clock_of_the_first(second):
+    one, two, _ = shared(range(1, 13), [t + 3.5 for t in range(1, 13)], first=10.0, second=second)
+    dues = [[made.after(step) for step in range(1, 12)] for made in (one, two)]
+    assert dues[0] == dues[1] and [step for step, due in enumerate(dues[0], start=1) if due.pause] == [11]
+
+
+def test_processes_that_share_a_training_save_first_by_the_clock_of_the_first():
+    one, two, told = shared(range(20, 260, 20), range(0, 240, 20), second=1.0)
+    dues = [[made.after(step) for step in range(1, 13)] for made in (one, two)]
+    assert dues[0] == dues[1] and [step for step, due in enumerate(dues[0], start=1) if due.save] == [3, 12]
+    assert not any(due.pause for due in dues[1])
+    assert len(told) == 1 + 3  # nothing is left to decide after the first saved state
+
+
+def test_a_single_process_decides_without_jax(monkeypatch):
+    from jax.experimental import multihost_utils
+
+    def refuse(flags):
+        raise AssertionError
+
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", refuse)
+    made = schedule(range(1, 13), max_time_s=10)
+    assert steps_of(made, "pause") == [11]
+
+
 def test_a_training_to_resume_without_a_state_is_reported(tmp_path):
     notes = []
     assert saved_or_first(tmp_path / "state.npz", {"x": 1}, resume=False, on_note=notes.append) == {"x": 1}

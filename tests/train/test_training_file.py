@@ -86,6 +86,64 @@ def test_what_is_wrong_is_named(tmp_path, change, complaint):
         train.training_from_dict(table, source="x.toml")
 
 
+TWO = [{"name": "a", "values": [1]}, {"name": "b", "values": [2]}]
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "regions", "complaint"),
+    [
+        (3, TWO, False, None),
+        (2, TWO, True, None),
+        (2, TWO[:1], False, None),
+        (1, TWO[:1], False, None),
+        (1, TWO[:1], True, None),
+        (2, TWO, False, r"is 2 for 2 classes; write network.classes = 3 \(background first\), or loss.regions = true"),
+        (4, TWO, False, "is 4 for 2 classes; write network.classes = 3"),
+        (3, TWO, True, "is 3 for 2 classes with loss.regions = true; write network.classes = 2"),
+        (
+            3,
+            TWO[:1],
+            False,
+            r"is 3 for 1 classes; write network.classes = 2 \(background first\), or network",
+        ),
+        (2, TWO[:1], True, "is 2 for 1 classes with loss.regions = true; write network.classes = 1"),
+    ],
+)
+def test_the_network_has_a_channel_for_each_class(tmp_path, count, classes, regions, complaint):
+    changes = {"network": {"classes": count}, "classes": classes, "loss": {"regions": regions}}
+    table = dataset.training(tmp_path, tmp_path, **changes)
+    if complaint is None:
+        assert train.training_from_dict(table, source="x.toml").network.classes == count
+        return
+    with pytest.raises(ConfigError, match=rf"x\.toml: .*network\.classes {complaint}"):
+        train.training_from_dict(table, source="x.toml")
+
+
+@pytest.mark.parametrize(
+    ("term", "regions", "complaint"),
+    [
+        ({"class_weights": [0.0, 1.0]}, False, None),
+        ({"class_weights": [1.0, 0.0], "background": True}, False, None),
+        ({"class_weights": [1.0, 0.0]}, True, None),
+        ({"kind": "focal", "class_weights": [1.0, 0.0]}, False, None),
+        ({"class_weights": [1.0, 0.0]}, False, "no counted class a weight above 0; write one for a class after the"),
+        ({"class_weights": [0.0, 0.0], "background": True}, False, "no counted class a weight above 0; write one"),
+        ({"class_weights": [0.0, 0.0]}, True, "no counted class a weight above 0; write one"),
+        ({"kind": "cross-entropy", "class_weights": [0.0, 0.0]}, False, "no counted class a weight above 0"),
+        ({"class_weights": [1.0]}, False, "are 1 numbers for network.classes = 2; write one for each"),
+    ],
+)
+def test_class_weights_leave_a_class_to_learn(tmp_path, term, regions, complaint):
+    classes = TWO if regions else TWO[:1]
+    loss = {"terms": [{"kind": "soft-dice", **term}], "regions": regions}
+    table = dataset.training(tmp_path, tmp_path, classes=classes, loss=loss)
+    if complaint is None:
+        assert train.training_from_dict(table, source="x").loss.terms[0].class_weights == tuple(term["class_weights"])
+        return
+    with pytest.raises(ConfigError, match=rf"class_weights of {term.get('kind', 'soft-dice')} .*{complaint}"):
+        train.training_from_dict(table, source="x")
+
+
 ORGAN = '{ modality = "CT", organ = { reach = 60.0 } }'
 
 

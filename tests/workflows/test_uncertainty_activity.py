@@ -1,0 +1,74 @@
+"""The corrected activity of a plan whose limit binds two injections together: all of them change in proportion."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sirtjax.workflows import _uncertainty_activity as activity
+from sirtjax.workflows._results import BoundResult, ObjectiveResult
+from sirtjax.workflows._uncertainty_spread import Spread
+
+LIMIT_GY = 40.0
+# Dose of each VOI in the plan, and after correction.
+PLANNED = {"normal right": 40.0, "normal left": 34.4}
+CORRECTED = {"normal right": 38.3, "normal left": 32.3}
+
+
+def spread(seed):
+    samples = 0.05 * np.random.default_rng(seed).standard_normal(256)
+    return Spread(samples, -0.08, 0.0, 0.08, 0.0, 0.05, 0.002, None, False, {})
+
+
+def limit(voi):
+    return ObjectiveResult(
+        name=f"mean({voi}) <= 40 Gy", voi=voi, role="normal_perfused", direction="at most", kind="mean",
+        purpose="bound", dose_gy=LIMIT_GY, volume_fraction=None, cumulative=False, value_gy=PLANNED[voi],
+        value_fraction=None, met=True, source="stated",
+    )  # fmt: skip
+
+
+def injection(territory, activity_mbq, **bounds):
+    rows = [BoundResult(f"mean(normal {name}) <= 40 Gy", "upper", mbq, "stated") for name, mbq in bounds.items()]
+    return SimpleNamespace(
+        territory=territory,
+        activity_mbq=activity_mbq,
+        bounds=rows,
+        limiting_objective="mean(normal right) <= 40 Gy",
+    )
+
+
+def rows_of(monkeypatch, injections):
+    def metric(known, objective, corrected):
+        return PLANNED[objective.voi], CORRECTED[objective.voi], spread(len(objective.voi))
+
+    monkeypatch.setattr(activity, "_metric", metric)
+    monkeypatch.setattr(activity, "small_lesion_reason", lambda voi: "")
+    result = SimpleNamespace(
+        injections=injections, objectives=[limit(voi) for voi in PLANNED], voi=lambda name: SimpleNamespace(name=name)
+    )
+    known = activity.ActivityInputs(
+        result=result, found=None, corrected=dict.fromkeys(PLANNED, object()), inputs=None, names={}, sources=(),
+        spill_gy=0.0, level=0.9, necrosis={},
+    )  # fmt: skip
+    return activity.activity_rows(known)[1]
+
+
+def test_a_limit_of_two_injections_changes_both_in_proportion(monkeypatch):
+    """As the only injection, the left one could have 230 or 18765 MBq. With the right one it has 193 MBq."""
+    right, left, total = rows_of(
+        monkeypatch, [injection("right", 364.0, right=367.0), injection("left", 193.0, left=230.0, right=18765.0)]
+    )
+    factor = LIMIT_GY / CORRECTED["normal right"]
+    assert right.corrected_mbq == pytest.approx(364.0 * factor)
+    assert left.corrected_mbq == pytest.approx(193.0 * factor)
+    assert total.corrected_mbq == pytest.approx(557.0 * factor)
+    for row in (right, left, total):
+        assert row.interval.lower < row.corrected_mbq < row.interval.upper
+        assert row.interval.upper / row.interval.lower == pytest.approx(np.exp(2 * 1.645 * 0.05), rel=0.05)
+
+
+def test_an_injection_at_its_own_bound_has_that_bound(monkeypatch):
+    row, total = rows_of(monkeypatch, [injection("right", 367.0, right=367.0)])
+    assert row.corrected_mbq == pytest.approx(367.0 * LIMIT_GY / CORRECTED["normal right"])
+    assert total.corrected_mbq == pytest.approx(row.corrected_mbq)
