@@ -57,7 +57,7 @@ def order(
 ) -> None:
     """Convert the activity at injection to an order: vial, calibration time, activity, dose, delay.
 
-    Exits with code 1 if no vial delivers the activity. Example: sirtjax order --device glass --activity-mbq 1700
+    Exits with code 1 if no vial delivers the activity. Example: sirtjax order --device glass --activity-mbq 1900
     --residual-fraction 0.01 --tolerance 0.1 --injection-time 2026-11-26T10:00+01:00
     --calibration-time 2026-11-22T18:00+01:00 --shelf-life-h 240
     """

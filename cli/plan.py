@@ -98,6 +98,7 @@ def run_plan(kind: Literal["plan", "verify"], arguments: PlanArguments, options:
             objects=objects,
             pdf=arguments.pdf,
             identity=arguments.patient_name,
+            case_file=arguments.case,
             on_step=on_step,
             on_note=note,
         )

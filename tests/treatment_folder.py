@@ -8,12 +8,16 @@ from sirtjax import io
 from sirtjax.volume import LabelMap, Volume
 from sirtjax.workflows import SCHEMA
 from sirtjax.workflows._dose_map import dose_map_record
+from sirtjax.workflows._written_masks import mask_files, mask_sha256
 
 PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
 
 
-def write_treatment(folder, dose_gy, grid, masks, *, lungs_gy=5.0, changes=None):
-    """Writes results.json, dose.nii.gz and masks/ for a dose array and masks by name (lesions: any other name)."""
+def write_treatment(folder, dose_gy, grid, masks, *, lungs_gy=5.0, changes=None, hashes=True):
+    """Writes results.json, dose.nii.gz and masks/ for a dose array and masks by name (lesions: any other name).
+
+    With `hashes` false, results.json lacks those of the masks, as in folders of earlier versions.
+    """
     dose = Volume(np.asarray(dose_gy, np.float32), grid, unit="Gy")
     record = dose_map_record(dose)
     kinds = {name: name if name == "liver" else "lesion" for name in masks}
@@ -53,6 +57,11 @@ def write_treatment(folder, dose_gy, grid, masks, *, lungs_gy=5.0, changes=None)
             "world_from_voxel": [list(row) for row in record.world_from_voxel],
         },
     }
+    files = mask_files(masks)
+    if hashes:
+        table["written_masks"] = [
+            {"name": name, "file": files[name], "sha256": mask_sha256(np.asarray(mask))} for name, mask in masks.items()
+        ]
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
         target = table
@@ -62,10 +71,8 @@ def write_treatment(folder, dose_gy, grid, masks, *, lungs_gy=5.0, changes=None)
     (folder / "masks").mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(table))
     io.write_nifti(folder / "dose.nii.gz", dose, force=True)
-    files = io.file_names(masks)
     for name, mask in masks.items():
-        labels = LabelMap.from_mask(mask, grid, name=name)
-        io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", labels, force=True)
+        io.write_nifti(folder / files[name], LabelMap.from_mask(mask, grid, name=name), force=True)
     return folder
 
 

@@ -28,4 +28,11 @@ COUNTS_RULES: tuple[CheckRule, ...] = (
         "as the territory",
         limit=0.10, unit="1",
     ),
+    check_rule(
+        "SJ205", "warning", "Liver activity outside the injected territories",
+        "{value} of the liver counts lie outside the injected territories (more than {limit}): a relative calibration "
+        "gives that tissue no dose and its activity to the injected ones; check for reflux and the territories, or use "
+        "an absolute calibration",
+        limit=0.10, unit="1",
+    ),
 )  # fmt: skip

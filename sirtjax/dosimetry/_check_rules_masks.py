@@ -39,7 +39,7 @@ MASK_RULES: tuple[CheckRule, ...] = (
     check_rule(
         "SJ107", "error", "Tumour not in the liver",
         "{value} of {where} lies outside the liver (more than {limit}): the liver mask must contain the lesions",
-        limit=0.5,
+        limit=0.5, unit="1",
     ),
     check_rule(
         "SJ108", "warning", "Registration accepted by the case",

@@ -35,6 +35,12 @@ PLAN_RULES: tuple[CheckRule, ...] = (
         "{where}: no viable part, although another lesion has one: add its mask to [masks.viable] if it is viable",
     ),
     rule(
+        "SJ313", "error", "Lung density by the CT",
+        "the lung mask has {value} {unit} by the CT, expected {limit} {unit}: its values are not in HU, or the mask is "
+        "not lung; the lung mass and the lung dose are wrong",
+        limit=(0.1, 0.6), unit="g/mL",
+    ),
+    rule(
         "SJ561", "warning", "Viable part outside its lesion",
         "{value} of {where} lies outside its lesion (more than {limit}): check both masks and the registration",
         limit=0.10, unit="1",

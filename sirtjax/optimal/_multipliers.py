@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 NEAR = 2e-3
 # Weight of the condition that the weights of the tumours add up to 1.
 HEAVY = 100.0
+# A gradient below this fraction of the objective per own bound is small: at an optimum within the limits it is 0.
+LEAST_GRADIENT = 0.04
 
 
 def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " limits"], float]:
@@ -30,7 +32,8 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[
       units: (n,) optimal activities in units of each injection's own bound.
 
     Returns:
-      (limits,) gain per Gy, and the remaining gradient relative to that of the objective.
+      (limits,) gain per Gy, and the remaining gradient relative to that of the objective. A smaller gradient than
+      `LEAST_GRADIENT` counts as this.
     """
     from scipy.optimize import nnls
 
@@ -46,7 +49,10 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[
     found, _ = nnls(np.vstack([np.asarray(columns).T, weights]), np.append(np.zeros(len(units)), HEAVY))
     count = int(lowest.sum())
     gradient = found[:count] @ np.asarray(columns)[:count]
-    left = np.linalg.norm(found @ np.asarray(columns)) / max(float(np.linalg.norm(gradient)), 1e-12)
+    # UTCP has the gradient of its logarithm, which is relative already.
+    value = 1.0 if problem.objective.kind == "utcp" else float(np.abs(gains[lowest]).max())
+    least = max(LEAST_GRADIENT * value / scale, 1e-12)
+    left = np.linalg.norm(found @ np.asarray(columns)) / max(float(np.linalg.norm(gradient)), least)
     by_use = np.zeros(len(uses))
     by_use[reached] = found[count : count + int(reached.sum())] * scale
     if problem.objective.kind == "utcp":

@@ -18,8 +18,8 @@ from sirtjax.optimal._result import LimitGain, OptimalActivity
 from sirtjax.optimal._search import Found, SmoothProblem, search, smooth_problem
 
 Floats = NDArray[np.float64]
-# The gradient that the limits may leave unexplained at a local optimum: at the small maxima of the exact histograms the
-# smooth gradient is not exactly balanced.
+# The relative gradient that the limits may leave unexplained at a local optimum: at the small maxima of the exact
+# histograms the smooth gradient is not exactly balanced. Within the limits this is 1 % of the objective per own bound.
 STATIONARY = 0.25
 # Starting points of low discrepancy, in addition to the proportional ones and one for each injection.
 SPREAD_STARTS = 8

@@ -119,7 +119,7 @@ def activity_problem(
 
     Raises:
       ConfigError: the objective lacks a target dose or a parameter, or no VOI is a tumour.
-      InputError: an injection has no limit, an earlier treatment has used up a limit, or an input is not usable.
+      InputError: no limit bounds an injection, an earlier treatment has used up a limit, or an input is not usable.
     """
     names = tuple(injections)
     if not names or len(set(names)) != len(names):
@@ -225,3 +225,11 @@ def _check_limits(problem: ActivityProblem) -> None:
         spread = (voi.mean_gy_per_mbq > 0).sum() > 1
         if limit.kind != "mean" and spread and voi.samples_gy_per_mbq is None:
             raise InputError(f"{limit.label}: the dose of the voxels of {voi.name} is unknown; use a mean dose")
+    # D_x is 0 if an injection reaches less than the fraction x: it can then be raised without end if the others are 0.
+    for name, unit in zip(problem.injections, np.eye(len(problem.injections)), strict=True):
+        if not any(voi.value_gy(limit, unit) > 0 for limit, voi in problem.limits):
+            labels = ", ".join(limit.label for limit, _ in problem.limits)
+            raise InputError(
+                f"injection {name}: it reaches too little volume for the limits on a volume ({labels}), so its "
+                "activity has no upper bound; add a limit on a mean dose"
+            )

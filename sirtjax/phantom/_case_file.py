@@ -23,7 +23,8 @@ labels = {_labels(maps["lesions"])}
 
 """
     return f"""\
-# A simulated patient: preset {numbers["preset"]}, seed {numbers["seed"]}. Plan it with: sirtjax plan case.toml -o plan/
+# A simulated patient: preset {numbers["preset"]}, seed {numbers["seed"]}.
+# Plan it in this folder with: sirtjax plan case.toml -o ../plan/
 schema = 2
 
 [patient]
@@ -164,7 +165,8 @@ labels = {_labels(maps["lesions"])}
         for name in _treated(patient)
     )
     return f"""\
-# A simulated patient after treatment: sirtjax verify case-pet.toml -o verification/
+# A simulated patient after treatment, with the plan in ../plan/ that the header of case.toml makes.
+# Verify it in this folder with: sirtjax verify case-pet.toml -o ../verification/
 schema = 2
 plan = "../plan/results.json"
 

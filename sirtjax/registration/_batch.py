@@ -20,7 +20,7 @@ from sirtjax.registration._prepare import Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._solve import Solution, solve, weights_from_config
-from sirtjax.registration._start_choice import with_better_start
+from sirtjax.registration._start_choice import successful, with_better_start
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
@@ -44,9 +44,10 @@ def register_batch(
 ) -> tuple[RegistrationResult | InputError, ...]:
     """Registers many patients: one program over `batch_size` of them, split across all devices.
 
-    Each patient gets the samples that `register` draws with the same seed, so that the results differ only by
-    rounding. While the devices work on one batch the host prepares the next. Patients may differ in everything but
-    the preset; the last batch is filled up, so that any number of patients compiles one program.
+    Each patient gets the samples and the restart of `register` with the same seed, so that the results differ only by
+    rounding. The patients of a batch that start again are solved together, by the same program. While the devices work
+    on one batch the host prepares the next. Patients may differ in everything but the preset; the last batch is filled
+    up, so that any number of patients compiles one program.
 
     A patient whose input `register` would refuse does not stop the others: the error is returned instead of the result.
 
@@ -106,10 +107,10 @@ def register_batch(
         for batch in _batches(pool, ready, len(references), size, results):
             started = _start(batch, size, config, seed, mesh)
             if waiting is not None:
-                results |= _finish(*waiting, config)
+                results |= _finish(*waiting, size, config, seed, mesh)
             waiting = batch, started
     if waiting is not None:
-        results |= _finish(*waiting, config)
+        results |= _finish(*waiting, size, config, seed, mesh)
     return tuple(results[patient] for patient in range(len(references)))
 
 
@@ -209,6 +210,24 @@ def _start(batch: list[tuple[int, Ready]], size: int, config: RegistrationConfig
 
 
 def _finish(
+    batch: list[tuple[int, Ready]],
+    solution: Solution,
+    size: int,
+    config: RegistrationConfig,
+    seed: int,
+    mesh: Mesh,
+) -> dict[int, RegistrationResult]:
+    """Wait for the devices, assess each patient, and start again as `register` does."""
+    results = _judged(batch, solution, config)
+    others = [(number, ready.restarted(results[number], config=config)) for number, ready in batch]
+    again = [(number, other) for number, other in others if other is not None]
+    if again:
+        found = _judged(again, _start(again, size, config, seed, mesh), config)
+        results |= {number: successful(result, results[number]) for number, result in found.items()}
+    return results
+
+
+def _judged(
     batch: list[tuple[int, Ready]], solution: Solution, config: RegistrationConfig
 ) -> dict[int, RegistrationResult]:
     """Wait for the devices and assess each patient."""

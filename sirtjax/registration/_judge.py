@@ -12,6 +12,7 @@ from sirtjax import spatial
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._confirm import MIRRORED, Doubts, doubts_of
 from sirtjax.registration._fit import Fit, measure_fit
+from sirtjax.registration._landmarks import Landmarks
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._mask_figures import mask_evaluator, quality_of
 from sirtjax.registration._pair import ImagePair
@@ -80,7 +81,9 @@ def assess_result(
     restart = None
     if status is not Status.SUCCESS:
         notes = (*notes, *doubts.sentences)
-        unguided = register_unguided(sides, config) if sides[0].masks and status in OF_MASKS else None
+        unguided = None
+        if sides[0].masks and status in OF_MASKS:
+            unguided = register_unguided(sides, config, _landmarks(pair))
         if unguided is not None and unguided.mirrored:
             notes = (*notes, MIRRORED)
         elif unguided is not None and unguided.sentence is not None:
@@ -162,6 +165,14 @@ def status_of(
     if final.get(dsc, 1.0) < MIN_DSC:
         return Status.POOR_AGREEMENT
     return Status.SUCCESS if doubts.confirmed and not doubts.mirrored else Status.UNCONFIRMED
+
+
+def _landmarks(pair: ImagePair) -> Landmarks:
+    return Landmarks(
+        reference_mm=np.asarray(pair.landmarks_reference_mm),
+        floating_mm=np.asarray(pair.landmarks_floating_mm),
+        weight=np.asarray(pair.landmarks_weight),
+    )
 
 
 def _driven(config: RegistrationConfig) -> bool:

@@ -41,6 +41,7 @@ class Ready:
       field: initial displacement, or None to begin without.
       coefficients: coefficients of the deformable stage that represent it, or None.
       other_starts: other starts of the search, of which the affine stage may prefer one.
+      given: whether the start was given, so that no other replaces it.
     """
 
     pair: ImagePair
@@ -53,6 +54,7 @@ class Ready:
     field: DisplacementField | None = None
     coefficients: Coefficients | None = None
     other_starts: tuple[AffineTransform, ...] = ()
+    given: bool = False
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """Returns the result of a solution in NumPy arrays."""
@@ -80,9 +82,19 @@ class Ready:
         pair, lattice = prepare_pair(*self.sides, self.landmarks, start, config=config)
         return replace(self, pair=pair, lattice=lattice, start=start, other_starts=())
 
-    def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
-        """Returns the same patient with another start, after a failure with the first one."""
-        return replace(self.from_start(start, config=config), notes=(*self.notes, RESTARTED))
+    def restarted(self, result: RegistrationResult, *, config: RegistrationConfig) -> Ready | None:
+        """Returns the same patient with the start that the images give, after a failure with the masks.
+
+        Args:
+          result: result with the first start.
+          config: preset.
+
+        Returns:
+          None if the first start was given, or if the images give no other.
+        """
+        if self.given or result.restart is None:
+            return None
+        return replace(self.from_start(result.restart, config=config), notes=(*self.notes, RESTARTED))
 
 
 def make_ready(
@@ -128,6 +140,7 @@ def make_ready(
         floating_points_mm=floating_points_mm,
     )
     others: tuple[AffineTransform, ...] = ()
+    given = start is not None
     if LIVER_NAME not in one and (start is None or mirror_gain is None):
         located = estimate_initial_transform(reference, floating, config=config)
         mirror_gain = located.mirror_gain
@@ -139,7 +152,7 @@ def make_ready(
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
     return Ready(
         pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes,
-        mirror_gain=mirror_gain, other_starts=others,
+        mirror_gain=mirror_gain, other_starts=others, given=given,
     )  # fmt: skip
 
 

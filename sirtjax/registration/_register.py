@@ -11,8 +11,8 @@ from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_liver
 from sirtjax.registration._prepare import LIVER_NAME, Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
-from sirtjax.registration._result import RegistrationResult, Status
-from sirtjax.registration._start_choice import solved_host, with_better_start
+from sirtjax.registration._result import RegistrationResult
+from sirtjax.registration._start_choice import solved_host, successful, with_better_start
 from sirtjax.registration._start_field import affine_of_start, affine_stage_of, without_affine_stage
 from sirtjax.spatial import AffineTransform, DisplacementField
 from sirtjax.volume import Volume
@@ -84,10 +84,8 @@ def register(
     if field is not None:
         ready = ready.from_field(field, config=config)
     result = _solved(ready, config=config, seed=seed)
-    if start is not None or result.restart is None:
-        return result
-    again = _solved(ready.restarted(result.restart, config=config), config=config, seed=seed)
-    return again if again.status is Status.SUCCESS else result
+    other = ready.restarted(result, config=config)
+    return result if other is None else successful(_solved(other, config=config, seed=seed), result)
 
 
 class Predicted(NamedTuple):

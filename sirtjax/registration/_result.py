@@ -15,7 +15,7 @@ class Status(Enum):
     """The final status of a registration: for any except SUCCESS, review the transform before use."""
 
     SUCCESS = (
-        "the images agree far better than at deliberately wrong alignments, and so do the guiding masks",
+        "the images agree far better than at deliberately wrong alignments, and so do the masks if any guided it",
         "review the report before using it",
     )
     AFFINE_REJECTED = (
@@ -52,7 +52,7 @@ class Status(Enum):
     )
     MASK_IN_DOUBT = (
         "the images agree clearly better if they are registered without the masks",
-        "correct the liver mask that the notes name, or use the preset image",
+        "correct the mask or landmarks that the notes name, or use the preset image",
     )
     POOR_AGREEMENT = (
         "the guiding masks still disagree after registration",

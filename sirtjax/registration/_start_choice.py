@@ -9,6 +9,7 @@ import numpy as np
 
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._ready import Ready
+from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import Solution, solve_compiled, weights_from_config
 from sirtjax.registration._start_field import affine_stage_of
 
@@ -51,6 +52,16 @@ def with_better_start(ready: Ready, *, config: RegistrationConfig, seed: int) ->
         if value < least:
             best, least = other, value
     return best
+
+
+def successful(again: RegistrationResult, first: RegistrationResult) -> RegistrationResult:
+    """Returns the result of a restart if it is a success, otherwise the first one.
+
+    Args:
+      again: result of the restart.
+      first: result that it is to replace.
+    """
+    return again if again.status is Status.SUCCESS else first
 
 
 def _disagreement(solution: Solution) -> float:

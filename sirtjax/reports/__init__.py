@@ -22,6 +22,7 @@ from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._lung_reassignment_tables import lung_reassignment_rows as lung_reassignment_rows
 from sirtjax.reports._measured_tables import measured_tables as measured_tables
 from sirtjax.reports._optimal_section import optimal_tables as optimal_tables
+from sirtjax.reports._overwritten import refuse_inputs_in_output as refuse_inputs_in_output
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
@@ -108,6 +109,7 @@ __all__ = [
     "measure_resolution_file",
     "measured_tables",
     "optimal_tables",
+    "refuse_inputs_in_output",
     "register_files",
     "registration_html",
     "registration_panels",

@@ -41,11 +41,13 @@ def write_accumulation(
       on_step: called with the name of each step.
 
     Raises:
-      OutputError: the folder exists and `force` is not set.
+      OutputError: the folder exists and `force` is not set, or it contains a treatment or another input.
       InputError: a file or a value is not valid.
     """
+    from sirtjax.reports._overwritten import refuse_inputs_in_output
     from sirtjax.workflows import accumulate_case
 
+    refuse_inputs_in_output(output, case)
     with io.atomic_folder(output, force=force) as folder:
         result, maps = accumulate_case(case, on_step=on_step)
         write_accumulation_folder(folder, result, maps, pdf=pdf, identity=identity, on_step=on_step)

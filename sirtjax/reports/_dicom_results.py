@@ -13,7 +13,7 @@ import sirtjax
 from sirtjax import dicom, spatial
 from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.reports._report_pdf import report_pdf
-from sirtjax.volume import LabelMap
+from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Case, Result, ResultVolumes, StepResults, Voi
@@ -27,7 +27,7 @@ class DicomResults:
 
     Attributes:
       files: written files in the folder, by their type.
-      left_out: one sentence per item without a DICOM object.
+      left_out: one sentence per item without a DICOM object, or with values that DICOM cannot store.
     """
 
     files: Mapping[str, Path]
@@ -110,7 +110,8 @@ def write_dicom_results(
             algorithm=drawn_by,
             kinds={name: kinds[name] for name in masks},
         )
-    files["dose"] = dicom.write_rtdose(folder / "rtdose.dcm", maps.dose_gy, anchor, comment=_what(result))
+    dose = _unsigned(maps.dose_gy, left_out)
+    files["dose"] = dicom.write_rtdose(folder / "rtdose.dcm", dose, anchor, comment=_what(result))
     _write_registration(folder, maps, anchor, references.get("diagnostic"), files, left_out)
     files["measurements"] = dicom.write_measurements(
         folder / "measurements.dcm",
@@ -123,6 +124,19 @@ def write_dicom_results(
         pdf = report_pdf(result, maps, identity=identity)
     files["report"] = dicom.write_encapsulated_pdf(folder / "report.dcm", pdf, anchor, title=_what(result))
     return DicomResults(files=files, left_out=tuple(left_out))
+
+
+def _unsigned(dose_gy: Volume, left_out: list[str]) -> Volume:
+    """Returns the dose for an RT Dose, which has no negative values, and lists those that are set to 0."""
+    dose = np.asarray(dose_gy.array)
+    negative = int((dose < 0).sum())
+    if negative == 0:
+        return dose_gy
+    left_out.append(
+        f"{negative} of {dose.size} voxels have a dose below 0 Gy (down to {float(dose.min()):.3g} Gy): they are 0 in "
+        "the RT Dose, whose values are unsigned, and means of it are too high; dose.nii.gz has all values"
+    )
+    return Volume(np.maximum(dose, np.float32(0)), dose_gy.geometry, unit=dose_gy.unit)
 
 
 def _what(result: Result) -> str:

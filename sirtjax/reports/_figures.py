@@ -167,15 +167,21 @@ def interval_figure(injections: Sequence[InjectionResult]) -> Figure:
     figure = Figure(figsize=(8.6, 0.75 + 0.62 * len(injections)), layout="constrained")
     axes = figure.add_subplot()
     shown = [bound.activity_mbq for i in injections for bound in i.bounds if np.isfinite(bound.activity_mbq)]
-    reach = max([*(i.activity_mbq * 1.6 for i in injections), *(i.lower_mbq or 0.0 for i in injections)])
-    for row, injection in enumerate(reversed(injections)):
-        low = injection.lower_mbq or 0.0
-        high = reach * 1.2 if injection.upper_mbq is None else injection.upper_mbq
+    reach = max(i.activity_mbq * 1.6 for i in injections)
+    # A target that no activity reaches has an infinite bound, and one of a cold lesion hides the others.
+    most = 3.0 * max([reach, *(i.upper_mbq for i in injections if i.upper_mbq and np.isfinite(i.upper_mbq))])
+    lowest = [min(i.lower_mbq or 0.0, most) for i in injections]
+    reach = max(reach, *lowest)
+    for row, (injection, low) in enumerate(zip(reversed(injections), reversed(lowest), strict=True)):
+        high = injection.upper_mbq
+        if high is None or not np.isfinite(high):
+            high = reach * 1.2
         colour = "#bfe8d6" if injection.feasible else "#f6c4bd"
         axes.barh(row, high - low, left=low, height=0.5, color=colour, edgecolor="#57606a", linewidth=0.6)
         for bound in injection.bounds:
             ink = "#9a3412" if bound.side == "upper" else "#1d4ed8"
-            axes.plot([bound.activity_mbq] * 2, [row - 0.33, row + 0.33], color=ink, linewidth=1.6)
+            if np.isfinite(bound.activity_mbq):
+                axes.plot([bound.activity_mbq] * 2, [row - 0.33, row + 0.33], color=ink, linewidth=1.6)
         axes.plot(injection.activity_mbq, row, marker="D", color="black", markersize=7, zorder=5)
     reach = max(reach, *[activity for activity in shown if activity < 2.5 * reach], 1.0)
     axes.set_yticks(range(len(injections)), [short(one.territory) for one in reversed(injections)])

@@ -47,7 +47,7 @@ def write_results(
       on_step: called with the name of each part when it starts.
     """
     # Here, so that a registration's record does not load planning.
-    from sirtjax.workflows import CONTOUR_FILE, result_mask, result_to_json
+    from sirtjax.workflows import CONTOUR_FILE, mask_files, result_mask, result_to_json
 
     on_step("report")
     linked = registration_page is not None
@@ -84,10 +84,9 @@ def write_results(
     if result.registration is not None:
         io.write_transform(folder / "transform.h5", maps.transform, force=True)
     _write_plan_maps(folder, maps)
-    files = io.file_names(maps.occupancy)
-    for name in maps.occupancy:
+    for name, file in mask_files(maps.occupancy).items():
         # Half a voxel or more is inside; the doses themselves use the partial voxels.
-        io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", result_mask(maps, name), force=True)
+        io.write_nifti(folder / file, result_mask(maps, name), force=True)
 
 
 def _write_plan_maps(folder: Path, maps: ResultVolumes) -> None:

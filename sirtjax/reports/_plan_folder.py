@@ -40,7 +40,7 @@ def fill_plan_folder(
       on_step: called with the name of each step when it begins.
 
     Returns:
-      The result, and one sentence for each item without a DICOM object.
+      The result, and one sentence for each item without a DICOM object or with values that DICOM cannot store.
     """
     from sirtjax import workflows
 
@@ -92,7 +92,7 @@ def write_plan_folder(
       on_step: called with the name of each part when it begins.
 
     Returns:
-      One sentence for each item without a DICOM object.
+      One sentence for each item without a DICOM object, or with values that DICOM cannot store.
     """
     from sirtjax.reports._alignment_page import alignment_page, plan_alignment_page
     from sirtjax.reports._dicom_results import case_references, write_dicom_results
@@ -138,7 +138,7 @@ class WrittenPlan:
 
     Attributes:
       result: result without its images.
-      left_out: one sentence per item without a DICOM object.
+      left_out: one sentence per item without a DICOM object, or with values that DICOM cannot store.
     """
 
     result: Result
@@ -155,6 +155,7 @@ def write_plan(
     objects: bool = False,
     pdf: bool = True,
     identity: str | None = None,
+    case_file: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> WrittenPlan:
@@ -169,16 +170,22 @@ def write_plan(
       objects: also write DICOM objects to OUTPUT/dicom.
       pdf: write report.pdf.
       identity: patient name printed in the report; None for the pseudonym.
+      case_file: file of the case; it is refused in the output folder, as other inputs are.
       on_step: called with the name of each step.
       on_note: called with each remark.
 
     Raises:
-      OutputError: the folder exists and neither `resume` nor `force` is set.
+      OutputError: the folder exists and neither `resume` nor `force` is set, it contains an input of the run, or with
+        `resume` it is of another patient or a mask that was edited manually would be recomputed.
       InputError: a file or a value of the case is not valid.
     """
     from sirtjax import io
+    from sirtjax.reports._overwritten import refuse_folder_of_other_patient, refuse_inputs_in_output
     from sirtjax.reports._steps_folder import load_steps
 
+    refuse_inputs_in_output(output, case, case_file=case_file)
+    if resume:
+        refuse_folder_of_other_patient(output, case)
     with io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case, by_results=True, on_note=on_note) if resume else None
         result, left_out = fill_plan_folder(
@@ -208,12 +215,19 @@ def run_step(
 
     Returns:
       The results of all completed steps.
+
+    Raises:
+      OutputError: the folder is of another patient, or a mask that was edited manually would be recomputed although
+        its step is not the one to rerun.
     """
     from sirtjax import workflows
     from sirtjax.reports._alignment_page import alignment_page
+    from sirtjax.reports._overwritten import refuse_folder_of_other_patient
     from sirtjax.reports._steps_folder import load_steps, save_steps
 
-    products = load_steps(output / "steps", case, by_results=True, on_note=on_note)
+    refuse_folder_of_other_patient(output, case)
+    discard = step if rerun else None
+    products = load_steps(output / "steps", case, by_results=True, discard=discard, on_note=on_note)
     if rerun:
         products = replace(products, **{step: None})
     hooks = workflows.automatic_hooks(segment_lesions=case.masks.segment_lesions, on_step=on_step)

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.parsing import json_value, parse_json
-from sirtjax.reports._steps_state import StepState, earlier_results, fingerprint, from_results, step_inputs, step_states
+from sirtjax.reports._steps_state import (
+    StepState,
+    earlier_results,
+    fingerprint,
+    from_results,
+    refuse_lost_edits,
+    step_inputs,
+    step_states,
+)
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
@@ -104,7 +112,12 @@ def save_steps(
 
 
 def load_steps(
-    folder: Path, case: Case, *, by_results: bool = False, on_note: Callable[[str], None] = lambda note: None
+    folder: Path,
+    case: Case,
+    *,
+    by_results: bool = False,
+    discard: str | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> StepResults:
     """Reads the results of the steps that were run with the same settings of the case.
 
@@ -115,11 +128,13 @@ def load_steps(
       case: the case.
       by_results: also run a step again if the result of an earlier step that it uses has changed, such as by a manual
         correction. A result that was edited itself is kept.
+      discard: name of a step whose manual edits may be lost; None for none.
       on_note: called with a sentence for each step that must run again, with the inputs that changed, or that is used
         as edited.
 
     Raises:
       InputError: a file of a step is missing or damaged.
+      OutputError: a file was edited manually, and an input of its step changed, so that the edit would be lost.
     """
     from sirtjax import formats, io
     from sirtjax.volume import LabelMap
@@ -127,7 +142,11 @@ def load_steps(
 
     index = _read_index(folder)
     usable = dict(index)
-    for one in step_states(_absolute(case), index, folder):
+    states = step_states(_absolute(case), index, folder)
+    for one in states:
+        if one.step != discard:
+            refuse_lost_edits(one, folder)
+    for one in states:
         changed = one.state == "out of date" and (by_results or not all(map(from_results, one.reasons)))
         if changed:
             del usable[one.step]

@@ -20,6 +20,8 @@ DEPENDS = {
     "territories": ("images", "masks", "territories", "registration"),
     "registration": ("images", "masks", "registration"),
 }
+# Tables of a case that can name an edited file of a step; [masks] of all others.
+NAMED_IN = {"territories": "[territories]", "registration": "[registration]"}
 # Steps in the order in which they run.
 ORDER = tuple(DEPENDS)
 
@@ -38,12 +40,14 @@ class StepState:
       step: name of the step.
       state: "current"; "edited" manually since it was written, and used as it is; "out of date" if an input changed, so
         that it is recomputed; "missing" if it was not run.
-      reasons: the inputs that changed, or the files that were edited.
+      reasons: the inputs that changed, and the files that were edited.
+      lost_edits: files that were edited manually although the step is out of date: a recomputation would discard them.
     """
 
     step: str
     state: State
     reasons: tuple[str, ...] = ()
+    lost_edits: tuple[str, ...] = ()
 
 
 def step_inputs(case: Case, step: str) -> dict[str, str]:
@@ -60,6 +64,9 @@ def step_inputs(case: Case, step: str) -> dict[str, str]:
 
     tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
     dumped = case.model_dump(mode="json", include=set(tables))
+    # It is used after the steps: masks, territories and registration are the same with every resolution.
+    if "images" in dumped:
+        dumped["images"]["activity"]["resolution_fwhm_mm"] = None
     found = {f"[{key}]": _hash(json.dumps(dumped.get(key), sort_keys=True)) for key in tables}
     for key, table in tables.items():
         if key != "images" or _reads_images(case, step):
@@ -114,20 +121,44 @@ def step_states(case: Case, entries: StepIndex, folder: Path) -> tuple[StepState
             before = entry.get("inputs", {})
             names = [name for name in {**before, **inputs} if before.get(name) != inputs.get(name)]
             changed = [f"{name} changed" for name in names] or ["the case changed"]
-        edited = [
-            f"{file} edited manually"
-            for file, sha256 in written_hashes(step, entry).items()
-            if (file_sha256(folder / file) or "") != sha256
-        ]
+        others = [f for f, sha256 in written_hashes(step, entry).items() if (file_sha256(folder / f) or "") != sha256]
+        here = [file for file in others if (folder / file).exists()]
+        edited = [f"{file} {'edited manually' if file in here else 'missing'}" for file in others]
         if not changed and not edited:
             now, then = earlier_results(case, step, entries, folder), entry.get("earlier", {})
             changed = [f"{RESULT} {name} changed" for name in now if name in then and then[name] != now[name]]
             changed += [f"{RESULT} {name} is out of date" for name in now if states[name].state == "out of date"]
         if changed:
-            states[step] = StepState(step=step, state="out of date", reasons=tuple(changed))
+            reasons = (*changed, *edited)
+            states[step] = StepState(step=step, state="out of date", reasons=reasons, lost_edits=tuple(here))
         else:
             states[step] = StepState(step=step, state="edited" if edited else "current", reasons=tuple(edited))
     return tuple(states[step] for step in ORDER)
+
+
+def refuse_lost_edits(state: StepState, folder: Path) -> None:
+    """Refuses to recompute a step whose files were edited manually.
+
+    Args:
+      state: state of the step.
+      folder: folder of the steps.
+
+    Raises:
+      OutputError: the step is out of date and has such a file.
+    """
+    from sirtjax.errors import OutputError
+
+    if not state.lost_edits:
+        return
+    files = ", ".join(str(folder / file) for file in state.lost_edits)
+    edits = {f"{file} edited manually" for file in state.lost_edits}
+    why = ", ".join(reason for reason in state.reasons if reason not in edits)
+    verb, it = ("was", "it") if len(state.lost_edits) == 1 else ("were", "them")
+    table = NAMED_IN.get(state.step, "[masks]")
+    raise OutputError(
+        f"{files} {verb} edited by hand and would be recomputed ({why}); move {it} and name {it} in {table}, "
+        f"or delete {it}"
+    )
 
 
 def from_results(reason: str) -> bool:

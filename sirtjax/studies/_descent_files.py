@@ -44,13 +44,12 @@ def descent_curves(steps: Sequence[DescentStep], surface: Surface, *, title: str
 
     from sirtjax.reports import DescentCurves
 
-    affine = [one.affine_rrmsd_mm for one in surface.points if math.isfinite(one.affine_rrmsd_mm)]
     shown = surface.best is not None and not surface.affine_is_best
     best = [number for number, one in enumerate(surface.points) if shown and one is surface.best]
     return DescentCurves(
         smooth_rrmsd_mm=np.array([one.smooth_rrmsd_mm for one in steps], np.float64),
         rrmsd_mm=np.array([one.rrmsd_mm for one in surface.points], np.float64),
-        affine_rrmsd_mm=min(affine, default=math.nan),
+        affine_rrmsd_mm=surface.affine_rrmsd_mm,
         trusted=np.array([one.trusted for one in steps], bool),
         weights={
             key: np.array([float(one.settings[key]) for one in steps], np.float64)

@@ -44,11 +44,7 @@ class GradientSearch(WeightSearch):
         if best is None or start is None:
             return "nothing could be measured"
         if self.surface.affine_is_best:
-            lowest = min((one.rrmsd_mm for one in self.surface.points if math.isfinite(one.rrmsd_mm)), default=math.nan)
-            return (
-                f"the affine map without deformation is best, RRMSD {best.affine_rrmsd_mm:.2f} mm; no step of the "
-                f"descent improves on it (lowest {lowest:.2f} mm)"
-            )
+            return self._affine_sentence("step of the descent")
         settings = ", ".join(f"{key} = {value}" for key, value in best.point.settings.items())
         failures = f", {best.failures} failed" if best.failures else ""
         affine = f"the affine map without deformation {best.affine_rrmsd_mm:.2f} mm"

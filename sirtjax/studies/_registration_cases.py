@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,8 +55,8 @@ class RegistrationOutcome:
 
     Attributes:
       case: name of the case.
-      quality: metrics; None if the case failed.
-      reason: reason of a failure, or the labels that are out of view; empty if everything was measured.
+      quality: metrics; None if the files could not be evaluated.
+      reason: why there is no RMSD: the reason of a failure, or the labels that are out of view; empty if there is one.
     """
 
     case: str
@@ -65,10 +65,10 @@ class RegistrationOutcome:
 
     @property
     def status(self) -> str:
-        """In one word: measured, out_of_view (a label is not in the reference image) or failed."""
-        if self.quality is None:
-            return "failed"
-        return "out_of_view" if self.quality.out_of_view else "measured"
+        """In one word: measured, out_of_view (a label is not in the reference image) or failed (no RMSD)."""
+        if self.quality is not None and self.quality.out_of_view:
+            return "out_of_view"
+        return "failed" if self.quality is None or not math.isfinite(self.quality.rmsd_mm) else "measured"
 
 
 def measure_registration(files: RegistrationCase, *, keep_holes: bool) -> RegistrationQuality:
@@ -116,13 +116,18 @@ def measure_registrations(
         except (SirtjaxError, OSError) as error:
             found.append(RegistrationOutcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
             continue
-        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=labels_out_of_view(quality)))
+        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=reason_without_rmsd(quality)))
     return found
 
 
-def labels_out_of_view(quality: RegistrationQuality) -> str:
-    """Returns which labels are outside the reference image; empty if there are none."""
-    return f"out of view: {', '.join(quality.out_of_view)}" if quality.out_of_view else ""
+def reason_without_rmsd(quality: RegistrationQuality) -> str:
+    """Returns why a registration has no RMSD; empty if it has one."""
+    if quality.out_of_view:
+        return f"out of view: {', '.join(quality.out_of_view)}"
+    if math.isfinite(quality.rmsd_mm):
+        return ""
+    lost = [label.name for label in quality.labels if label.kind == "organ" and not math.isfinite(label.msd_mm)]
+    return f"no RMSD: no surface distance of {', '.join(lost)}, which fills no voxel of the reference mask by half"
 
 
 def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:
@@ -211,23 +216,39 @@ def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
 def fill_organs(
     sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
 ) -> None:
-    """Adds lesions drawn inside an organ of the same label map to the organ, on both sides."""
+    """Adds lesions drawn inside an organ of the same label map to the organ, on both sides.
+
+    Upper and lower case of names are equal.
+    """
     from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
 
-    for organ in (name for name in organs if all(name in side for side in sides)):
+    for organ in organs:
+        own = [name for side in sides if (name := same_name(organ, side)) is not None]
+        if len(own) < len(sides):
+            continue
         beside = [
             {name for file in side if file.exclusive and organ in file.masks for name in file.masks} - {organ}
-            for side in files
+            for side, organ in zip(files, own, strict=True)
         ]
         inside: set[str] = set()
-        for side, names in zip(sides, beside, strict=True):
+        for side, organ, names in zip(sides, own, beside, strict=True):
             inside |= enclosed_labels(side[organ].mask(organ), {name: side[name].mask(name) for name in names})
-        for side, names in zip(sides, beside, strict=True):
+        for side, organ, names in zip(sides, own, beside, strict=True):
             mask = side[organ].mask(organ)
-            for name in inside & names:
-                mask = mask | side[name].mask(name)
+            for name in inside:
+                if (found := same_name(name, names)) is not None:
+                    mask = mask | side[found].mask(found)
             side[organ] = LabelMap.from_mask(mask, side[organ].geometry, name=organ)
+
+
+def same_name(name: str, names: Iterable[str]) -> str | None:
+    """Returns the name that is equal, or the only one that is equal up to upper and lower case; None without one."""
+    listed = list(names)
+    if name in listed:
+        return name
+    folded = [other for other in listed if other.casefold() == name.casefold()]
+    return folded[0] if len(folded) == 1 else None
 
 
 def _largest_grid(masks: list[LabelMap]) -> Geometry:

@@ -12,9 +12,9 @@ from sirtjax.errors import ComputationError
 from sirtjax.studies._registration_cases import (
     RegistrationCase,
     RegistrationOutcome,
-    labels_out_of_view,
     measure_registration,
     measure_registrations,
+    reason_without_rmsd,
     write_registrations,
 )
 
@@ -79,7 +79,7 @@ def evaluate_registration_case(
     """
     quality = measure_registration(case, keep_holes=keep_holes)
     if output is not None:
-        outcome = RegistrationOutcome(case=case.case, quality=quality, reason=labels_out_of_view(quality))
+        outcome = RegistrationOutcome(case=case.case, quality=quality, reason=reason_without_rmsd(quality))
         write_registrations(output, [outcome], force=force)
     return quality
 
@@ -106,7 +106,7 @@ def evaluate_registration_cases(
     outcomes = measure_registrations(cases, keep_holes=keep_holes, on_case=on_case)
     if output is not None:
         write_registrations(output, outcomes, force=force)
-    measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and not one.quality.out_of_view]
+    measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and one.status == "measured"]
     rrmsd_mm = metrics.rrmsd_mm(measured) if measured else None
     return RegistrationStudy(outcomes=tuple(outcomes), rrmsd_mm=rrmsd_mm, count=len(measured))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -12,13 +12,7 @@ from sirtjax.errors import ConfigError, SirtjaxError
 from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sirtjax.metrics import Connectivity, PairedTest
-    from sirtjax.volume import Geometry, LabelMap
-
-    Mask = NDArray[np.bool_]
 
 REQUIRED = ("case", "predicted", "reference")
 OPTIONAL = ("model", "predicted_names", "reference_names", "height_m", "weight_kg", "tumour_ml")
@@ -58,7 +52,7 @@ class SegmentationCase:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationRules:
-    """The options of the evaluation.
+    """The options of the evaluation; upper and lower case of names are equal.
 
     Attributes:
       labels: names of the masks; if empty, all that both sides have.
@@ -128,10 +122,13 @@ def measure_segmentations(
 ) -> list[MeasuredSegmentation]:
     """Evaluates the cases in order; a case that fails does not stop the others."""
     found: list[MeasuredSegmentation] = []
+    # Upper and lower case are equal, also between cases: the first spelling is that of all.
+    spelled: dict[str, str] = {}
     for number, one in enumerate(cases, start=1):
         on_case(f"{one.case} ({number} of {len(cases)})")
         try:
-            found.extend(measure_segmentation(one, rules=rules))
+            for row in measure_segmentation(one, rules=rules):
+                found.append(replace(row, label=spelled.setdefault(row.label.casefold(), row.label)))
         except (SirtjaxError, OSError) as error:
             reason = " ".join(str(error).split())
             found.append(MeasuredSegmentation(case=one.case, model=one.model, label="", figures={}, reason=reason))
@@ -141,13 +138,15 @@ def measure_segmentations(
 def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) -> Iterator[MeasuredSegmentation]:
     """Yields the metrics of every label of a case."""
     from sirtjax import metrics
+    from sirtjax.studies._segmentation_masks import chosen_labels, mask_pair, read_masks
 
-    predicted, reference = _masks(case, rules)
-    for label in _labels(case, predicted, reference, rules):
-        one, two, geometry = _pair(predicted.get(label), reference.get(label))
+    predicted, reference = read_masks(case, rules)
+    lesions = {name.casefold() for name in rules.lesions}
+    for label in chosen_labels(case, predicted, reference, rules):
+        one, two, geometry = mask_pair(label, predicted.get(label), reference.get(label))
         quality = metrics.evaluate_segmentation(one, two, geometry, tolerance_mm=rules.tolerance_mm)
         figures = {name: value for name, value in asdict(quality).items() if name != "tolerance_mm"}
-        if label in rules.lesions:
+        if label.casefold() in lesions:
             counted = metrics.lesion_detection(
                 one, two, geometry.spacing_mm, connectivity=rules.connectivity, min_volume_ml=rules.min_volume_ml
             )
@@ -156,7 +155,7 @@ def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) ->
                 name: float(getattr(counted, name))
                 for name in ("reference_count", "predicted_count", "detected", "missed", "false_positives")
             }
-        if label == rules.liver and case.body is not None:
+        if label.casefold() == rules.liver.casefold() and case.body is not None:
             figures["activity_ratio"] = activity_ratio(quality.predicted_ml, quality.reference_ml, case.body)
         yield MeasuredSegmentation(case=case.case, model=case.model, label=label, figures=figures, empty=quality.empty)
 
@@ -292,61 +291,6 @@ def _values(measured: Sequence[MeasuredSegmentation], label: str, model: str, me
 
 def _distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
-
-
-def _masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[str, LabelMap], dict[str, LabelMap]]:
-    """The masks of both files by name; a label map without any label has none."""
-    from sirtjax.registration import parse_label_names, read_mask_files
-    from sirtjax.studies._registration_cases import fill_organs, masks_by_name
-
-    files = []
-    for path, text in ((case.predicted, case.predicted_names), (case.reference, case.reference_names)):
-        names = None if text is None else parse_label_names(text, where="names")
-        files.append([] if _is_empty(path) else read_mask_files([str(path)], None, names=names))
-    predicted, reference = (masks_by_name(side) for side in files)
-    if len(predicted) == len(reference) == 1 and not rules.labels:
-        # One mask each: they are meant to be the same structure, whatever their files are called.
-        (name,) = reference
-        predicted = {name: next(iter(predicted.values()))}
-    elif not rules.keep_holes:
-        fill_organs((predicted, reference), files, (rules.liver,))
-    return predicted, reference
-
-
-def _is_empty(path: Path) -> bool:
-    """Returns whether every voxel of a NIfTI or NRRD label file is zero: nothing was found, which is a valid result."""
-    from sirtjax import io
-
-    return io.is_label_file(path) and not io.read_label_array(path)[0].any()
-
-
-def _labels(
-    case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: SegmentationRules
-) -> list[str]:
-    """Returns the requested labels, otherwise those of the reference and lesions that are only predicted."""
-    extra = [name for name in rules.lesions if name in predicted and name not in reference]
-    wanted = list(rules.labels) or [*reference, *extra]
-    wanted = [name for name in wanted if name in predicted or name in reference]
-    if not wanted or (predicted and not any(name in predicted for name in wanted)):
-        sides = "; ".join(", ".join(side) or "nothing" for side in (predicted, reference))
-        raise ConfigError(f"{case.case}: no label is in both files ({sides}); use the same names with --label-names")
-    return wanted
-
-
-def _pair(predicted: LabelMap | None, reference: LabelMap | None) -> tuple[Mask, Mask, Geometry]:
-    """Both masks on the reference's grid, or on the prediction's where there is no reference; one may be empty."""
-    import numpy as np
-
-    from sirtjax import spatial
-
-    if predicted is not None and reference is not None and not predicted.geometry.matches(reference.geometry):
-        predicted = spatial.resample_labels(predicted, reference.geometry)
-    known = reference if reference is not None else predicted
-    if known is None:
-        raise ConfigError("the label is in neither file")
-    nothing = np.zeros(known.geometry.shape, bool)
-    one, two = (nothing if side is None else np.asarray(side.array) > 0 for side in (predicted, reference))
-    return one, two, known.geometry
 
 
 def _case(path: Path, number: int, row: Mapping[str, str | None]) -> SegmentationCase:

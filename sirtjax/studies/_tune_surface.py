@@ -27,7 +27,7 @@ class SurfacePoint:
     Attributes:
       point: point of the grid.
       rrmsd_mm: root of the mean squared RMSD over the cases that have one, NaN if none has.
-      affine_rrmsd_mm: the same of the affine maps.
+      affine_rrmsd_mm: the same of the affine maps, over the same cases.
       deformed_rrmsd_mm: the same of the deformations found, also if `register` returns the affine map.
       cases: number of cases with an RMSD.
       failures: number of cases that have no RMSD, fold or are not finite.
@@ -50,27 +50,41 @@ class Surface:
     Attributes:
       points: points in the order of the grid.
       best: the point of the fewest failures and, among these, of the lowest RRMSD; None without any RMSD.
-      affine_is_best: whether no deformation is better than the affine map without it; `best` is then the point with the
-        best affine map.
+      affine_is_best: whether no deformation is better than the affine map without it, over the cases that both have;
+        `best` is then the point with the best affine map.
+      deformed: the point of the fewest failures and the lowest RRMSD, also if the affine map is better.
+      affine_rrmsd_mm: RRMSD of the best affine map over the cases of `deformed`; NaN if no affine map has all of them.
     """
 
     points: tuple[SurfacePoint, ...]
     best: SurfacePoint | None
     affine_is_best: bool
+    deformed: SurfacePoint | None = None
+    affine_rrmsd_mm: float = math.nan
 
 
 def make_surface(grid: Grid, rows: Sequence[Sequence[Row]]) -> Surface:
     """Returns the surface of the rows of each point."""
     points = tuple(_point(point, own) for point, own in zip(grid.points, rows, strict=True))
-    measured = [one for one in points if math.isfinite(one.rrmsd_mm)]
+    measured = [number for number, one in enumerate(points) if math.isfinite(one.rrmsd_mm)]
     if not measured:
         return Surface(points=points, best=None, affine_is_best=False)
-    best = min(measured, key=lambda one: (one.failures, one.rrmsd_mm))
+    at = min(measured, key=lambda number: (points[number].failures, points[number].rrmsd_mm))
+    deformed = points[at]
+    # Only errors over the same cases can be compared: a point that loses a hard case has a low one.
+    cases = {row.case for row in rows[at] if math.isfinite(row.figures["rmsd_mm"])}
+    affine_mm = [_rrmsd([row.figures["affine_rmsd_mm"] for row in own if row.case in cases]) for own in rows]
+    usable = [number for number, value in enumerate(affine_mm) if math.isfinite(value)]
     # Of equal ones the point that says it best.
-    affine = min(measured, key=lambda one: (round(one.affine_rrmsd_mm, 4), not _is_still(one)))
-    if affine.affine_rrmsd_mm <= best.rrmsd_mm + MIN_GAIN_MM:
-        return Surface(points=points, best=affine, affine_is_best=True)
-    return Surface(points=points, best=best, affine_is_best=False)
+    affine = min(usable, key=lambda number: (round(affine_mm[number], 4), not _is_still(points[number])), default=at)
+    affine_is_best = affine_mm[affine] <= deformed.rrmsd_mm + MIN_GAIN_MM
+    return Surface(
+        points=points,
+        best=points[affine] if affine_is_best else deformed,
+        affine_is_best=affine_is_best,
+        deformed=deformed,
+        affine_rrmsd_mm=affine_mm[affine],
+    )
 
 
 def _point(point: GridPoint, rows: Sequence[Row]) -> SurfacePoint:
@@ -142,12 +156,11 @@ def surface_picture(grid: Grid, surface: Surface, *, title: str) -> SweepSurface
     best = [number for number, one in enumerate(surface.points) if one is surface.best]
     if surface.affine_is_best and surface.best is not None and not _is_still(surface.best):
         best = []  # it is the dashed line or the mark on the scale, and no point of the grid
-    affine = [one.affine_rrmsd_mm for one in surface.points if math.isfinite(one.affine_rrmsd_mm)]
     return SweepSurface(
         axes=[(names[axis], grid.axes[names[axis]]) for axis in shown],
         rrmsd_mm=heights_mm.ravel()[places],
         failures=failures.ravel()[places],
-        affine_rrmsd_mm=min(affine, default=math.nan),
+        affine_rrmsd_mm=surface.affine_rrmsd_mm,
         best=_index(places, best),
         still=_index(places, still),
         title=title,

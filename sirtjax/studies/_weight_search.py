@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +42,23 @@ class WeightSearch:
         if best is None:
             return "nothing could be measured"
         if surface.affine_is_best:
-            lowest = min((one.rrmsd_mm for one in surface.points if math.isfinite(one.rrmsd_mm)), default=math.nan)
-            return (
-                f"the affine map without deformation is best, RRMSD {best.affine_rrmsd_mm:.2f} mm; no "
-                f"deformation of this grid improves on it (lowest {lowest:.2f} mm)"
-            )
+            return self._affine_sentence("deformation of this grid")
         settings = ", ".join(f"{key} = {value}" for key, value in best.point.settings.items())
         failures = f", {best.failures} failed" if best.failures else ""
         return (
             f"best at {settings}: RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; "
             f"the affine map without deformation {best.affine_rrmsd_mm:.2f} mm"
+        )
+
+    def _affine_sentence(self, tried: str) -> str:
+        surface, lowest = self.surface, self.surface.deformed
+        over = found = ""
+        if lowest is not None:
+            over = f" over {lowest.cases} of {len(self.rows)} cases" if lowest.cases < len(self.rows) else ""
+            found = f" (lowest {lowest.rrmsd_mm:.2f} mm)"
+        return (
+            f"the affine map without deformation is best, RRMSD {surface.affine_rrmsd_mm:.2f} mm{over}; no {tried} "
+            f"improves on it{found}"
         )
 
     def to_json(self) -> dict[str, object]:

@@ -49,8 +49,9 @@ class PlannedCase:
           The folder.
 
         Raises:
-          OutputError: the folder exists and `force` is false, or it cannot be written.
+          OutputError: the folder exists and `force` is false, it contains an input, or it cannot be written.
         """
+        reports.refuse_inputs_in_output(Path(folder), self.case)
         with io.atomic_folder(folder, force=force, own=("steps/*",)) as temporary:
             reports.write_plan_folder(
                 temporary,

@@ -250,7 +250,8 @@ def _lungs(treatments: Sequence[Treatment], case: Accumulation) -> AccumulatedVo
 def _statistics(
     volume: Volume, weight: Float32[np.ndarray, "i j k"], name: str, levels: Sequence[str]
 ) -> DoseStatistics:
-    dvh = dosimetry.dvh_from_arrays(volume.array, weight, volume.geometry.voxel_volume_ml, name=name)
+    # The subtraction of a background leaves voxels below zero.
+    dvh = dosimetry.dvh_from_arrays(volume.array, weight, volume.geometry.voxel_volume_ml, name=name, signed=True)
     dose_axis, percent = curve_points(dvh)
     return DoseStatistics(
         mean_gy=dvh.mean_gy,

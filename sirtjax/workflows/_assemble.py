@@ -32,6 +32,7 @@ from sirtjax.workflows._record import treatment_record
 from sirtjax.workflows._registration_summary import registration_summary
 from sirtjax.workflows._remnant import liver_remnant
 from sirtjax.workflows._resampled_case import ResampledCase
+from sirtjax.workflows._result_masks import written_masks
 from sirtjax.workflows._results import Result, ResultVolumes, TerritoryResult
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._shunt import lung_mass, lung_shunt, lung_shunt_record
@@ -167,6 +168,16 @@ def assemble(
         viable=tuple(voi.name for voi in products.viable),
     )
     remnant, remnant_checks = liver_remnant(case, setting, deposit.dose_gy)
+    weights = {voi.name: voi.weight for voi in setting.vois}
+    maps = ResultVolumes(
+        geometry=mapped.geometry,
+        dose_gy=Volume(deposit.dose_gy, mapped.geometry, unit="Gy"),
+        activity=mapped.activity,
+        ct_hu=mapped.ct_hu,
+        occupancy=weights,
+        transform=products.registration.transform,
+        lungs=None if mapped.lungs is None else Volume(mapped.lungs.weight, mapped.lungs.geometry, unit="1"),
+    )
     result = Result(
         kind="plan",
         patient_id=case.patient.id,
@@ -207,19 +218,10 @@ def assemble(
         record=setting.record,
         remnant=remnant,
         lung_shunt=lung_shunt_record(case, products.images, setting.shunt),
-        dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
+        dose_map=dose_map_record(maps.dose_gy),
+        written_masks=written_masks(maps),
         partial_volume=partial_volume_result(case, products, setting, deposit, vois),
         lung_reassignment=lung_reassignment(case, products, setting, deposit),
-    )
-    weights = {voi.name: voi.weight for voi in setting.vois}
-    maps = ResultVolumes(
-        geometry=mapped.geometry,
-        dose_gy=Volume(deposit.dose_gy, mapped.geometry, unit="Gy"),
-        activity=mapped.activity,
-        ct_hu=mapped.ct_hu,
-        occupancy=weights,
-        transform=products.registration.transform,
-        lungs=None if mapped.lungs is None else Volume(mapped.lungs.weight, mapped.lungs.geometry, unit="1"),
     )
     return result, maps
 

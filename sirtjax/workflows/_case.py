@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
 from sirtjax.workflows._case_dose import DoseTable as DoseTable
 from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
 from sirtjax.workflows._case_dose import RemnantTable as RemnantTable
+from sirtjax.workflows._case_moment import Moment
 from sirtjax.workflows._case_order import OrderTable as OrderTable
 from sirtjax.workflows._case_pet import AcquiredAsTable as AcquiredAsTable
 from sirtjax.workflows._case_pet import AfterTreatmentTable as AfterTreatmentTable
@@ -37,6 +37,8 @@ from sirtjax.workflows._case_uptake_sites import UptakeSitesTable as UptakeSites
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+# A resolution outside this interval is in cm, or not that of a SPECT or PET.
+Resolution = Annotated[float, Field(ge=2, le=40)]
 # A translation between two images of one session is never longer.
 Shift = Annotated[float, Field(ge=-50, le=50)]
 # The nuclides that the activity image of a case can show.
@@ -51,8 +53,8 @@ class PatientTable(Table):
     """The patient of the plan: a pseudonym, and the values that the BSA method and SUV need."""
 
     id: Annotated[str, Field(min_length=1, pattern=r"^[\w.\- ]+$")]
-    height_m: Positive | None = None
-    weight_kg: Positive | None = None
+    height_m: Annotated[float, Field(gt=0, lt=3)] | None = None
+    weight_kg: Annotated[float, Field(gt=0, lt=500)] | None = None
 
 
 class ImageTable(Table):
@@ -73,7 +75,7 @@ class ActivityTable(ImageTable):
 
     unit: Literal["counts", "Bq/mL"] | None = None
     nuclide: Isotope | None = None
-    resolution_fwhm_mm: Positive | None = None
+    resolution_fwhm_mm: Resolution | None = None
     shift_mm: tuple[Shift, Shift, Shift] | None = None
 
 
@@ -211,7 +213,7 @@ class InjectionTable(Table):
     activity_mbq: Positive | None = None
     residual_fraction: Fraction | None = None
     lung_shunt_fraction: Fraction | None = None
-    time: datetime | None = None
+    time: Moment | None = None
 
 
 class TissueTable(Table):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sirtjax.workflows._case_moment import Moment
 from sirtjax.workflows._case_pet import AcquiredAsTable
 from sirtjax.workflows._case_table import Table
 from sirtjax.workflows._lung_reassignment_record import LungReassignmentChoice
@@ -103,7 +104,7 @@ class CalibrationTable(Table):
     """
 
     method: Literal["relative", "absolute"] = "relative"
-    reference_time: datetime | None = None
+    reference_time: Moment | None = None
     factor: Positive | None = None
     factor_uncertainty: Annotated[float, Field(gt=0, lt=1)] | None = None
     factor_date: date | None = None

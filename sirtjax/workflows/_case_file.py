@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -62,7 +64,7 @@ def read_toml(path: Path, what: str) -> dict[str, object]:
       ConfigError: the file cannot be read or is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the {what} ({_reason(error)}); use a TOML file") from error
     try:
@@ -118,11 +120,39 @@ def checked_table(
     try:
         return model.model_validate(_anchored(table, folder))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}{_found(problem)}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(f"{_place(problem['loc'])}: {_message(model, problem)}" for problem in error.errors())
         raise ConfigError(f"{source}: {problems}") from error
+
+
+def _message(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    """The reason for a problem; for an unknown key, the most similar key of its table."""
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"].removeprefix("Value error, ") + _found(problem)
+    *tables, key = problem["loc"]
+    similar = difflib.get_close_matches(str(key), _keys(model, tables), n=1)
+    return f"unknown key; did you mean {similar[0]!r}?" if similar else "unknown key"
+
+
+def _keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """The keys of the table at a location; of all possible tables, if there are several."""
+    models = [model]
+    for part in location:
+        named = [
+            found
+            for one in models
+            for name, field in one.model_fields.items()
+            if part in (name, field.alias)
+            for found in _models(field.annotation)
+        ]
+        models = named or [one for one in models if one.__name__ == part] or models
+    return [field.alias or name for one in models for name, field in one.model_fields.items()]
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -136,9 +166,10 @@ def _found(problem: Mapping[str, Any]) -> str:
         ("record", "prescriber"),
         ("record", "physicist"),
     )
-    if named or not isinstance(problem["input"], str | int | float):
+    value = problem["input"]
+    if named or not isinstance(value, str | int | float | date):
         return ""
-    return f", found {problem['input']!r}"
+    return f", found {value}" if isinstance(value, date) else f", found {value!r}"
 
 
 def _override(table: dict[str, Any], override: str) -> None:

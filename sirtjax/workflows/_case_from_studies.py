@@ -234,6 +234,13 @@ def _check_clear(inspection: Inspection, images: Mapping[Any, RoleProposal], mas
                 f"{inspection.path}: {1 + len(proposal.tied)} series match the role {role} equally ({fitting}); "
                 f"specify one with --role {role}=NUMBER"
             )
+        if proposal.refused and role in ("activity", "ct"):
+            one = proposal.refused[0]
+            raise ConfigError(
+                f"{inspection.path}: series {one.number} ({one.modality} {one.description!r}) would be the {role}, but "
+                f"it cannot be used: {'; '.join(one.problems)}; export it again, or use --role {role}=NUMBER or "
+                f"--role {role}={NONE}"
+            )
     for mask_role, mask in masks.items():
         if mask.tied:
             fitting = _listed([mask.source, *mask.tied])

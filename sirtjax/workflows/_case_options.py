@@ -10,10 +10,10 @@ from typing import Any
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
 from sirtjax.workflows._case_file import case_from_dict, load_case
-from sirtjax.workflows._required import check_prescription, missing_prescription
+from sirtjax.workflows._required import check_prescription, missing_prescription, without_default
 
 METHODS = ("deformable", "network", "affine", "rigid", "identity")
-# Keys of [prescription] and the options that set them; neither has a default.
+# Keys of [prescription] and the options that set them; none has a default.
 PRESCRIBED = {"strategy": "strategy", "residual_fraction": "residual_fraction"}
 CHOICES = {
     "strategy": "--strategy upper, lower or fixed",
@@ -89,7 +89,7 @@ def missing_choices(*names: str) -> str:
     """
     listed = [name for name in CHOICES if name in names]
     return (
-        f"{' and '.join('--' + name.replace('_', '-') for name in listed)} missing, and neither has a default; "
+        f"{' and '.join('--' + name.replace('_', '-') for name in listed)} missing, and {without_default(listed)}; "
         f"give {' and '.join(CHOICES[name] for name in listed)}"
     )
 
@@ -130,14 +130,14 @@ def read_case(
 
 
 def check_choices(case: Case, path: Path | None) -> None:
-    """Raises if a case to plan has no selected activity or no residual.
+    """Raises if a case to plan has no selected activity, no residual, or a contradicting activity.
 
     Args:
       case: the case.
       path: case file, which the message names; None if the case comes from options.
 
     Raises:
-      ConfigError: one or both are missing.
+      ConfigError: one or both are missing, or an injection states an activity without the strategy "fixed".
     """
     if path is not None:
         check_prescription(case, source=str(path))
@@ -145,6 +145,7 @@ def check_choices(case: Case, path: Path | None) -> None:
     missing = missing_prescription(case)
     if missing:
         raise ConfigError(missing_choices(*(PRESCRIBED[key] for key in missing)))
+    check_prescription(case, source="options")
 
 
 def case_table(options: CaseOptions) -> dict[str, object]:

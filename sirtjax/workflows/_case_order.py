@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sirtjax.workflows._case_moment import Moment
 from sirtjax.workflows._case_table import Table
 
 
@@ -18,8 +18,8 @@ class OrderTable(Table):
     """
 
     device: str | None = None
-    injection_times: tuple[datetime, ...] = ()
-    calibration_times: tuple[datetime, ...] = ()
+    injection_times: tuple[Moment, ...] = ()
+    calibration_times: tuple[Moment, ...] = ()
     time_zone: str | None = None
     tolerance_fraction: Annotated[float, Field(gt=0, lt=1)]
     shelf_life_h: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

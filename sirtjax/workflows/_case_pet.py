@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sirtjax.workflows._case_moment import Moment
 from sirtjax.workflows._case_table import Table
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,7 +25,7 @@ class AcquiredAsTable(Table):
     positron_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     decay_correction: Literal["NONE", "START", "ADMIN"]
     in_frame_corrected: bool | None = None
-    acquisition_start: datetime | None = None
+    acquisition_start: Moment | None = None
     frame_duration_s: Positive | None = None
 
     @model_validator(mode="after")

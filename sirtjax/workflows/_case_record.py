@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sirtjax.dosimetry import child_pugh_class
+from sirtjax.workflows._case_moment import Moment
 from sirtjax.workflows._case_table import Table
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -58,12 +59,12 @@ class RecordedVialTable(Table):
     territory: str
     lot: Text | None = None
     calibrated_mbq: Positive | None = None
-    calibration_time: dt.datetime | None = None
+    calibration_time: Moment | None = None
     vial_mbq: Positive | None = None
-    vial_time: dt.datetime | None = None
+    vial_time: Moment | None = None
     residual_method: ResidualMethod | None = None
     residual_mbq: NotNegative | None = None
-    residual_time: dt.datetime | None = None
+    residual_time: Moment | None = None
     rate_before: Positive | None = None
     rate_after: NotNegative | None = None
     rate_background: NotNegative | None = None

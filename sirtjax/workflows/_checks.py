@@ -9,7 +9,12 @@ import numpy as np
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._coverage_checks import lung_overlap_checks, seen_lungs_checks, seen_voi_checks
+from sirtjax.workflows._coverage_checks import (
+    lung_density_checks,
+    lung_overlap_checks,
+    seen_lungs_checks,
+    seen_voi_checks,
+)
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._dose_grid import VOXELS_PER_RADIUS
@@ -148,7 +153,9 @@ def _lung_checks(
 ) -> list[Check]:
     protocol = setting.protocol
     own = setting.mapped.lungs
+    density = () if own is None else lung_density_checks(own.ct_mass_g, volume_ml=own.warped_ml)
     return [
+        *(density if case.dose.lung_mass_g is None else ()),
         *(seen_lungs_checks(own.seen_fraction) if own and setting.shunt.method == "spect" else ()),
         *dosimetry.lung_shunt_checks(
             max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"

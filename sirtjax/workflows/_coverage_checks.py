@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
 from sirtjax.dosimetry import CHECKS, Check, make_check
 
 _LIMITS = {rule.code: rule.limit for rule in CHECKS}
@@ -29,6 +34,39 @@ def seen_voi_checks(voi: str, seen_fraction: float) -> tuple[Check, ...]:
 def seen_lungs_checks(seen_fraction: float) -> tuple[Check, ...]:
     """Returns SJ611: the activity image shows only a part of the lungs."""
     return _below("SJ611", seen_fraction, None)
+
+
+def uninjected_checks(
+    counts: Float[np.ndarray, "i j k"],
+    liver: Float[np.ndarray, "i j k"],
+    injected: Sequence[Float[np.ndarray, "i j k"]],
+) -> tuple[Check, ...]:
+    """Returns SJ205: the liver shows activity outside the injected territories.
+
+    Args:
+      counts: activity image on the dose grid.
+      liver: fraction of each voxel in the liver.
+      injected: fraction of each voxel in each injected territory.
+    """
+    in_liver = float(np.vdot(counts, liver))
+    inside = float(np.vdot(counts, np.minimum(liver, np.maximum.reduce(list(injected)))))
+    limit = _LIMITS["SJ205"]
+    fraction = 1.0 - inside / in_liver if in_liver > 0 else 0.0
+    return (make_check("SJ205", value=fraction),) if isinstance(limit, float) and fraction > limit else ()
+
+
+def lung_density_checks(mass_g: float | None, *, volume_ml: float) -> tuple[Check, ...]:
+    """Returns SJ313: the CT numbers in the lung mask are not those of lung.
+
+    Args:
+      mass_g: mass of the lungs by the CT; None without one.
+      volume_ml: volume of the lungs.
+    """
+    limit = _LIMITS["SJ313"]
+    if mass_g is None or volume_ml <= 0 or not isinstance(limit, tuple):
+        return ()
+    density = mass_g / volume_ml
+    return () if limit[0] <= density <= limit[1] else (make_check("SJ313", value=density),)
 
 
 def _below(code: str, value: float, where: str | None) -> tuple[Check, ...]:

@@ -143,6 +143,8 @@ def _tn_ratio(voi: PlacedVoi, concentration: float, normal: Mapping[str, float])
 
 def curve_points(dvh: dosimetry.Dvh) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns the cumulative DVH at evenly spaced doses, short enough for a file and a plot."""
-    dose = np.linspace(0.0, dvh.maximum_gy * 1.001, CURVE_POINTS)
+    # After the subtraction of a background, a small VOI without activity can lie below zero.
+    highest_gy = dvh.maximum_gy * 1.001 if dvh.maximum_gy > 0 else 1.0
+    dose = np.linspace(0.0, highest_gy, CURVE_POINTS)
     percent = np.asarray(dvh.percent_at_dose(dose))
     return tuple(round(float(x), 4) for x in dose), tuple(round(float(x), 4) for x in percent)

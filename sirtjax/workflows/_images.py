@@ -15,6 +15,9 @@ from sirtjax.workflows._relabelling import relabelling
 
 # What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
 NEGATIVE_TOLERANCE = 1e-3
+# A reconstruction that allows negative values has noise around zero. Below this fraction of the largest value it is
+# rather a wrong rescale of the series.
+NEGATIVE_NOISE = 0.5
 ACTIVITY_UNITS = ("counts", "Bq/mL")
 
 
@@ -22,7 +25,7 @@ def select_images(case: Case) -> CaseImages:
     """Reads the images of a case and checks that each fits its role.
 
     Raises:
-      InputError: an image cannot be read, is of the wrong modality, has negative activity, does not overlap the
+      InputError: an image cannot be read, is of the wrong modality, has too negative activity, does not overlap the
         activity image, or is of another patient; a mask was drawn on another series.
     """
     tables = case.images
@@ -60,15 +63,22 @@ def _activity_image(case: Case) -> tuple[io.Image, Relabelling | None]:
     largest, smallest = float(array.max()), float(array.min())
     if largest <= 0:
         raise ImageFormatError(f"{table.path}: the activity image is empty, its largest value is {largest:g}")
-    if smallest < -NEGATIVE_TOLERANCE * largest:
+    measured = case.masks.background is not None
+    if smallest < -(NEGATIVE_NOISE if measured else NEGATIVE_TOLERANCE) * largest:
+        advice = (
+            f"with [masks.background] down to -{100 * NEGATIVE_NOISE:.0f} % of the largest value is accepted as noise; "
+            "check the rescale of the series or reconstruct it with less noise"
+            if measured
+            else "check the rescale of the series or reconstruct it with a non-negative method; after treatment, "
+            "[masks.background] accepts negative values"
+        )
         raise ImageFormatError(
-            f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); "
-            "check the rescale of the series or reconstruct it with a non-negative method"
+            f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); {advice}"
         )
     label = relabelling(case, image.source)
     factor = (case.calibration.factor or 1.0) * (1.0 if label is None else label.factor)
     # With a background VOI no negative voxel is clipped, which would bias its mean.
-    kept = array if case.masks.background is not None else np.maximum(array, 0.0)
+    kept = array if measured else np.maximum(array, 0.0)
     volume = Volume(kept * np.float32(factor), _moved(image.volume.geometry, table.shift_mm), unit=unit)
     return io.Image(volume=volume, source=image.source), label
 

@@ -44,6 +44,7 @@ class TreatmentPlan:
       unreviewed_masks: a sentence for each unreviewed mask.
       errors: codes of its checks with severity "error".
       dose_map: identity of the dose map in the folder of the plan.
+      mask_sha256: hash of the voxels of each mask in that folder, by VOI; empty in earlier files, which have none.
     """
 
     kind: Literal["plan", "verification"]
@@ -64,6 +65,7 @@ class TreatmentPlan:
     unreviewed_masks: tuple[str, ...]
     errors: tuple[str, ...]
     dose_map: DoseMapRecord
+    mask_sha256: dict[str, str]
 
 
 class _Part(BaseModel):
@@ -145,6 +147,11 @@ class _DoseMap(_Part):
     ]
 
 
+class _WrittenMask(_Part):
+    name: str
+    sha256: str
+
+
 class _Treatment(_Part):
     kind: Literal["plan", "verification"]
     patient_id: str | None = None
@@ -161,6 +168,8 @@ class _Treatment(_Part):
     unreviewed_masks: list[str]
     checks: list[_Check]
     dose_map: _DoseMap
+    # Earlier files do not have it.
+    written_masks: list[_WrittenMask] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _known_residual(self) -> Self:
@@ -225,6 +234,7 @@ def _read(path: Path, model: type[_Treatment], what: str) -> TreatmentPlan:
         unreviewed_masks=tuple(plan.unreviewed_masks),
         errors=tuple(sorted({check.code for check in plan.checks if check.severity == "error"})),
         dose_map=_dose_map(plan.dose_map),
+        mask_sha256={row.name: row.sha256 for row in plan.written_masks},
     )
 
 

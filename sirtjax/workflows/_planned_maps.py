@@ -7,17 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
+from scipy import ndimage
 
 from sirtjax import io
 from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.volume import LabelMap, Volume
 from sirtjax.workflows._dose_map import voxels_sha256
 from sirtjax.workflows._plan_record import TreatmentPlan
+from sirtjax.workflows._provenance_record import PlannedVoi
+from sirtjax.workflows._written_masks import mask_files, mask_sha256
 
-MASK_FOLDER = "masks"
 # VOIs with a mask of their own that a verification can take over. The lungs are not among them: the image after
 # treatment rarely shows all of them.
 TAKEN = ("liver", "lesion", "viable tumour", "territory")
+# Without hashes a mask is compared with volume and mean dose of its row. They are of partial voxels, the mask is of
+# whole ones: voxels at the contour can differ by this fraction of a voxel in one direction (more was not found for
+# ellipsoids with radii of 3 to 40 mm and voxels of 2 to 4.8 mm).
+EDGE_FRACTION = 0.25
+RELATIVE, VOXELS = 0.01, 1.0
+# Below this number of voxels a VOI may fill half of none.
+FEWEST_VOXELS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +57,7 @@ def read_planned_maps(path: Path, plan: TreatmentPlan) -> PlannedMaps:
       plan: content of the results.json.
 
     Raises:
-      ImageFormatError: a file is missing, or the dose is not the one of this results.json.
+      ImageFormatError: a file is missing, or the dose or a mask is not the one of this results.json.
       GeometryError: the dose or a mask is on another grid than the plan states.
     """
     record = plan.dose_map
@@ -65,8 +75,10 @@ def read_planned_maps(path: Path, plan: TreatmentPlan) -> PlannedMaps:
         )
     kinds = {name: row["kind"] for name, row in plan.vois.items()}
     names = [name for name, kind in kinds.items() if kind in TAKEN]
-    files = io.file_names(kinds)
-    masks = {name: _mask(path.parent / MASK_FOLDER / f"{files[name]}.nii.gz", name, dose, path) for name in names}
+    files = mask_files(kinds)
+    masks = {name: _mask(path.parent / files[name], name, dose, path) for name in names}
+    for name, mask in masks.items():
+        _check_mask(path.parent / files[name], name, mask, dose, plan, path)
     territories = tuple(name for name in names if kinds[name] == "territory")
     whole = len(territories) == 1 and np.array_equal(masks[territories[0]].array, masks["liver"].array)
     lesions = tuple(name for name in names if kinds[name] == "lesion")
@@ -97,3 +109,43 @@ def _mask(file: Path, name: str, dose: Volume, path: Path) -> LabelMap:
             "`sirtjax plan` wrote, unchanged"
         )
     return LabelMap.from_mask(np.asarray(image.array) > 0, dose.geometry, name=name)
+
+
+def _check_mask(file: Path, name: str, mask: LabelMap, dose: Volume, plan: TreatmentPlan, path: Path) -> None:
+    inside = np.asarray(mask.array) > 0
+    if not plan.mask_sha256:
+        difference = _difference(inside, dose, plan.vois[name])
+    elif plan.mask_sha256.get(name) != mask_sha256(inside):
+        difference = "SHA-256 of the voxels differs"
+    else:
+        return
+    if difference is not None:
+        raise ImageFormatError(
+            f"{file}: not the mask of {name!r} in {path.name} ({difference}); use the folder that `sirtjax plan` or "
+            "`sirtjax verify` wrote, unchanged, and correct contours with `sirtjax review`"
+        )
+
+
+def _difference(inside: Bool[np.ndarray, "i j k"], dose: Volume, row: PlannedVoi) -> str | None:
+    """How volume or mean dose in a mask differ from the row of its VOI; None if voxels at its contour explain it."""
+    voxel_ml, stated_ml = dose.geometry.voxel_volume_ml, row["volume_ml"]
+    # A thin rim of viable tumour can be lost in whole voxels.
+    if row["kind"] == "viable tumour" or stated_ml < FEWEST_VOXELS * voxel_ml:
+        return None
+    voxels = int(inside.sum())
+    edge = ndimage.binary_dilation(inside) & ~ndimage.binary_erosion(inside)
+    allowed_ml = RELATIVE * stated_ml + (VOXELS + EDGE_FRACTION * int(edge.sum())) * voxel_ml
+    if abs(voxels * voxel_ml - stated_ml) > allowed_ml:
+        return f"{voxels * voxel_ml:.4g} mL, stated are {stated_ml:.4g} mL"
+    stated_gy = row.get("mean_gy")
+    if stated_gy is None or voxels == 0:
+        return None
+    doses = np.asarray(dose.array, np.float64)
+    mean_gy = float(doses[inside].mean())
+    away_gy = np.abs(doses[edge] - mean_gy)
+    allowed_gy = (
+        RELATIVE * abs(stated_gy) + (VOXELS * float(away_gy.max()) + EDGE_FRACTION * float(away_gy.sum())) / voxels
+    )
+    if abs(mean_gy - stated_gy) > allowed_gy:
+        return f"mean dose {mean_gy:.4g} Gy, stated are {stated_gy:.4g} Gy"
+    return None

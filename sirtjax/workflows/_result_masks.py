@@ -6,6 +6,7 @@ import numpy as np
 
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._results import ResultVolumes
+from sirtjax.workflows._written_masks import WrittenMask, mask_files, mask_sha256
 
 
 def result_mask(maps: ResultVolumes, name: str, *, label: str | None = None) -> LabelMap:
@@ -20,3 +21,15 @@ def result_mask(maps: ResultVolumes, name: str, *, label: str | None = None) -> 
     if name == "lungs" and maps.lungs is not None:
         weight, geometry = np.asarray(maps.lungs.array), maps.lungs.geometry
     return LabelMap.from_mask(weight >= np.float32(0.5), geometry, name=label or name)
+
+
+def written_masks(maps: ResultVolumes) -> tuple[WrittenMask, ...]:
+    """Returns the record of each mask that is written with a result.
+
+    Args:
+      maps: images of the result.
+    """
+    return tuple(
+        WrittenMask(name=name, file=file, sha256=mask_sha256(np.asarray(result_mask(maps, name).array)))
+        for name, file in mask_files(maps.occupancy).items()
+    )

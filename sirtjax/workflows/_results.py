@@ -33,6 +33,7 @@ from sirtjax.workflows._remnant_record import LiverRemnant
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
 from sirtjax.workflows._uptake_record import UptakeSites
 from sirtjax.workflows._used_mask import MaskState
+from sirtjax.workflows._written_masks import WrittenMask
 
 SCHEMA = "sirtjax-results/4"
 
@@ -270,6 +271,7 @@ class Result:
       image_activity_mbq: activity in the whole activity image at the time of injection, in an absolute verification;
         None otherwise, and after staged injections, because each decays from its own time.
       dose_map: identity of the dose map, by which a verification recognises the dose of its plan.
+      written_masks: identity of each mask in the folder, by which a verification or a sum recognises the VOIs.
       before_after: planned and delivered doses next to each other, in a verification with a plan; None otherwise.
       partial_volume: doses after partial-volume correction; None if the case names no correction.
       device: "glass", "resin" or "holmium".
@@ -316,6 +318,7 @@ class Result:
     masks: tuple[MaskResult, ...] = ()
     image_activity_mbq: float | None = None
     dose_map: DoseMapRecord | None = None
+    written_masks: tuple[WrittenMask, ...] = ()
     before_after: BeforeAfter | None = None
     partial_volume: PartialVolumeResult | None = None
     device: str = ""

@@ -36,6 +36,7 @@ class RoleProposal:
       given: whether the user named it.
       tied: other series that fit equally well; if there are any, the user must choose.
       others: further series that could have the role, each with its reasons, the best first.
+      refused: series that would have the role if they had no problem; only without a proposal.
     """
 
     role: ImageRole
@@ -44,6 +45,7 @@ class RoleProposal:
     given: bool = False
     tied: tuple[SeriesFacts, ...] = ()
     others: tuple[tuple[SeriesFacts, tuple[str, ...]], ...] = ()
+    refused: tuple[SeriesFacts, ...] = ()
 
 
 # Points for and against a series, with the reason of each; None rules it out.
@@ -77,16 +79,17 @@ def propose_roles(
 
 
 def _best(role: ImageRole, series: Sequence[SeriesFacts], judge: _Judge) -> RoleProposal:
-    marked = []
+    marked, refused = [], []
     for one in series:
-        if one.localizer or one.spacing_mm is None or (one.problems and _unusable(one)):
-            continue
-        marks = judge(one)
-        if marks is not None:
+        damaged = one.spacing_mm is None or (bool(one.problems) and _unusable(one))
+        marks = None if one.localizer else judge(one)
+        if marks is not None and damaged:
+            refused.append(one)
+        elif marks is not None:
             marked.append((sum(points for points, _ in marks), one, tuple(reason for _, reason in marks)))
     marked.sort(key=lambda row: (-row[0], row[1].number))
     if not marked:
-        return RoleProposal(role=role, series=None, reasons=(_NONE[role],))
+        return RoleProposal(role=role, series=None, reasons=(_NONE[role],), refused=tuple(refused))
     top, best, reasons = marked[0]
     return RoleProposal(
         role=role,

@@ -50,7 +50,8 @@ def voi_histogram(
     weight = spatial.occupancy(labels, name, grid, transform=transform) * field_of_view(activity, grid)
     if float(weight.sum(dtype=np.float64)) <= 1e-3:
         return None
-    dvh = dosimetry.dvh_from_arrays(dose_gy.array, weight, grid.voxel_volume_ml, name=name)
+    # Signed as in the report: the subtraction of a background leaves voxels below zero.
+    dvh = dosimetry.dvh_from_arrays(dose_gy.array, weight, grid.voxel_volume_ml, name=name, signed=True)
     dose, percent = curve_points(dvh)
     return VoiHistogram(
         volume_ml=dvh.volume_ml,

@@ -102,6 +102,13 @@ def test_no_vial_ends_with_an_error_after_the_table():
     assert isinstance(done.exception, ComputationError) and "expired" in done.stdout
 
 
+def test_the_example_of_the_help_finds_a_vial():
+    words = order.__doc__.partition("Example: sirtjax order ")[2].split()
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert "fits" in done.output
+
+
 def test_incomplete_or_contradictory_options(tmp_path):
     path = plan_file(tmp_path)
     for arguments, message in (

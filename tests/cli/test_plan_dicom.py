@@ -18,6 +18,7 @@ from sirtjax.cli import plan
 from sirtjax.cli.main import main
 from sirtjax.dicom import read_rtstruct, read_seg
 from sirtjax.formats import read_image
+from sirtjax.io import write_nifti
 from sirtjax.reports._dicom_results import _algorithms
 from sirtjax.review import open_review
 from sirtjax.volume import Geometry, LabelMap
@@ -298,6 +299,30 @@ def test_verify_from_a_pet_ct(run, tmp_path):
     assert "activity: series 3: PT '90Y PET'" in done.err
     assert {path.name for path in (tmp_path / "out" / "dicom").iterdir()} == OBJECTS
     assert "delivered dose" in pydicom.dcmread(tmp_path / "out" / "dicom" / "rtdose.dcm").DoseComment
+
+
+@pytest.mark.slow
+def test_a_subtracted_background_leaves_an_rt_dose_without_negative_values(run, tmp_path):
+    """The noise around the liver is below 0 Gy in half of the voxels; the verification is written all the same."""
+    folder = dicom_case.write_studies(tmp_path / "studies", activity="PT")
+    noise = 8.0e3 + 2.0e3 * np.random.default_rng(1).standard_normal(dicom_case.SPECT.shape)
+    shutil.rmtree(folder / "spect")
+    values = np.maximum(3.0e5 * case.concentration(dicom_case.SPECT, 7.0) + noise, 0.0)
+    dicom_case.write_series(folder / "spect", values, dicom_case.SPECT, "PT", "90Y PET", day=10)
+    empty = np.zeros(dicom_case.SPECT.shape, bool)
+    empty[1:5, 1:6, 1:20] = True
+    write_nifti(tmp_path / "empty.nii", LabelMap.from_mask(empty, dicom_case.SPECT, name="background"))
+    background = f'masks.background={{path="{tmp_path / "empty.nii"}", image="activity"}}'
+    said = (*SAID, "--calibration", "absolute", "--injection", "whole liver=500@2026-03-12T09:00", "--set", background)
+    done = run("verify", "--dicom", folder, "-o", tmp_path / "out", "--no-pdf", *said)
+    assert done.code == 0, done.err
+    dose = np.asarray(nibabel.load(tmp_path / "out" / "dose.nii.gz").dataobj)
+    assert dose.min() < 0
+    assert f"{(dose < 0).sum()} of {dose.size} voxels have a dose below 0 Gy" in done.err
+    written = pydicom.dcmread(tmp_path / "out" / "dicom" / "rtdose.dcm")
+    stored = written.pixel_array * float(written.DoseGridScaling)
+    assert stored.max() == pytest.approx(dose.max(), rel=1e-5)
+    assert stored.sum() == pytest.approx(np.maximum(dose, 0).sum(), rel=1e-3)
 
 
 @pytest.mark.slow

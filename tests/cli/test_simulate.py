@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,14 @@ def test_the_case_is_one_that_plan_reads(folder: Path) -> None:
     for path in (case.images.activity.path, case.masks.liver.path, case.masks.lesions.path, case.territories.path):
         assert path.is_file()
     assert [injection.territory for injection in case.injections] == ["right"]
+
+
+def test_the_headers_of_both_cases_agree_on_the_place_of_the_plan(folder: Path) -> None:
+    case = load_case(folder / "case-pet.toml")
+    told = re.search(r"sirtjax plan case.toml -o (\S+)", (folder / "case.toml").read_text())
+    assert told and (folder / told[1] / "results.json").resolve() == case.plan.resolve()
+    after = re.search(r"sirtjax verify case-pet.toml -o (\S+)", (folder / "case-pet.toml").read_text())
+    assert after and after[1] == "../verification/"
 
 
 def test_nifti_round_trip(folder: Path) -> None:

@@ -112,3 +112,46 @@ def test_an_automatic_mask_depends_on_the_content_of_its_image(patient, tmp_path
     assert any(f"file {ct.name} changed" in note for note in notes)
     ct.write_bytes(before)
     assert {one.step: one.state for one in saved_step_states(tmp_path / "steps", loaded)}["liver"] == "current"
+
+
+def resolution(value):
+    return {"activity": {"path": "spect.nii", "resolution_fwhm_mm": value}, "ct": {"path": "ct.nii"}}
+
+
+def test_no_step_depends_on_the_resolution(run, patient, out):
+    path = case.write_case(patient, images=resolution(14.0))
+    assert all(found == ("current", []) for found in states(run, path, out).values())
+
+
+@pytest.mark.parametrize(("words", "options"), [(("plan",), ("--resume", "--no-pdf")), (("step", "liver"), ())])
+def test_an_edit_that_a_changed_case_would_discard_stops_the_run(run, patient, out, words, options):
+    file = out / "steps" / "liver" / "liver.nii.gz"
+    edit(file, name="liver")
+    mine = file.read_bytes()
+    changed = {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii", "resample_slices": True}}
+    path = case.write_case(patient, images=changed)
+    listed = states(run, path, out)
+    assert listed["liver"] == ("out of date", ["[images] changed", "liver/liver.nii.gz edited manually"])
+    done = run(*words, path, "-o", out, *options)
+    message = (
+        f"{file} was edited by hand and would be recomputed ([images] changed); move it and name it in [masks], or "
+        "delete it"
+    )
+    assert (done.code, done.out) == (2, "") and message in done.err
+    assert file.read_bytes() == mine
+    file.unlink()
+    assert states(run, path, out)["liver"][1] == ["[images] changed", "liver/liver.nii.gz missing"]
+    assert run("step", "liver", path, "-o", out).code == 0
+    assert states(run, path, out)["liver"] == ("current", [])
+
+
+def test_rerun_discards_the_edit_of_its_own_step_only(run, patient, out):
+    file = out / "steps" / "liver" / "liver.nii.gz"
+    edit(file, name="liver")
+    mine = file.read_bytes()
+    changed = {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii", "resample_slices": True}}
+    path = case.write_case(patient, images=changed)
+    assert run("step", "lesions", path, "-o", out, "--rerun").code == 2
+    assert file.read_bytes() == mine
+    assert run("step", "liver", path, "-o", out, "--rerun").code == 0
+    assert file.read_bytes() != mine

@@ -153,6 +153,18 @@ def test_the_protocols_lung_limits_replace_the_table():
     assert codes(d.lung_dose_checks(26.0, previous_gy=20.0, cumulative_limit_gy=45.0)) == ["SJ304"]
 
 
+@pytest.mark.parametrize("where", [{"liver": 0.06}, {"liver": 0.6}, {"territories": 0.06}])
+def test_a_fraction_of_a_tumour_is_a_percentage(where):
+    found = d.tumour_location_checks(
+        "T",
+        fraction_outside_liver=where.get("liver", 0.0),
+        fraction_outside_territories=where.get("territories", 0.0),
+    )
+    (check,) = found
+    percent = 100 * next(iter(where.values()))
+    assert check.message.startswith(f"{percent:.3g} % of T lies outside") and " %): " in check.message
+
+
 def test_small_lesion_by_its_sphere():
     # A 20 mm sphere has 4.19 mL: small under 10.1 mm FWHM, not under 9.9 mm.
     ball_ml = 4 / 3 * math.pi * 10.0**3 / 1000

@@ -239,7 +239,7 @@ def test_planar_rois_of_another_size(refused):
     ("override", "message"),
     [
         ("dose", "--set dose: expected KEY=VALUE"),
-        ("dose.colour=1", "dose.colour: Extra inputs are not permitted"),
+        ("dose.colour=1", "dose.colour: unknown key"),
         ("schema.colour=1", "schema is not a table of the case"),
         ("dose.spacing_mm=0.1", "raise dose.spacing_mm"),
     ],

@@ -55,7 +55,7 @@ protocol = {{ name = "{PROTOCOL}" }}
 lung_shunt = {{ method = "value", fraction = {SHUNT}, source = "made up" }}
 injections = [{{ territory = "{territory}", activity_mbq = {activity_mbq} }}]
 [images]
-activity = {{ path = "{territory}.nii.gz", unit = "counts", nuclide = "Y-90", resolution_fwhm_mm = 1.0 }}
+activity = {{ path = "{territory}.nii.gz", unit = "counts", nuclide = "Y-90", resolution_fwhm_mm = 2.0 }}
 ct = {{ path = "{territory}-ct.nii.gz" }}
 [masks]
 liver = {{ path = "{territory}-liver.nii.gz", image = "activity" }}

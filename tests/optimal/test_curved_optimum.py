@@ -5,6 +5,8 @@ import pytest
 
 from sirtjax import dosimetry as d
 from sirtjax import optimal as o
+from sirtjax.optimal import _optimise
+from sirtjax.optimal._search import Found
 
 OUTCOME = d.OutcomeModel(
     tcp=d.get_response_parameters("glass-tumour-dewaraja-dose"),
@@ -76,6 +78,27 @@ def test_utcp_equal_to_brute_force(patient):
     assert found.value == pytest.approx(max(values), rel=2e-3)
     assert found.value >= max(values) * (1 - 1e-6)
     assert found.use < 1, "the NTCP and not a limit ends the activity"
+    assert found.status == "local optimum", found.stationarity
+
+
+@pytest.mark.parametrize("kind", ["utcp", "d70"])
+@pytest.mark.parametrize("part", [0.5, 0.95])
+def test_a_search_that_ended_too_early_has_not_converged(patient, monkeypatch, kind, part):
+    """A search that returns a part of the optimum is reported, within the limits too."""
+    case = patient(3)
+    if kind == "utcp":
+        case.objectives[0] = d.DoseObjective(voi="whole_normal", direction="at most", dose_gy=120.0, source="test")
+        case.objectives[1:3] = []
+    problem = case.problem(kind, outcome=OUTCOME)
+    found = o.optimise_activity(problem)
+    assert found.status == "local optimum" and (found.use < 1 - 1e-3) == (kind == "utcp")
+
+    def early(smooth, starts):
+        units = part * np.asarray(found.activity_mbq) / smooth.unit_mbq
+        return Found(units=units, value=0.0, agreeing=1, searches=1)
+
+    monkeypatch.setattr(_optimise, "search", early)
+    assert o.optimise_activity(problem).status == "not converged"
 
 
 @pytest.mark.parametrize("kind", ["d70", "eud", "mean"])

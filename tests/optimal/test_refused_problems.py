@@ -31,6 +31,35 @@ def test_an_injection_without_a_limit():
     refused(InputError, "injection b: no limit", vois=[LESION, voi("normal liver", "whole_normal", [0.03, 0.0])])
 
 
+@pytest.mark.parametrize("robust", [False, True])
+def test_an_injection_that_reaches_too_little_volume_for_the_only_limit(robust):
+    """30 % of the liver is reached by a, 70 % by b: V40 <= 50 % never bounds a."""
+    samples = np.zeros((100, 2))
+    samples[:30, 0], samples[30:, 1] = 0.06, 0.05
+    liver = voi(
+        "normal liver",
+        "whole_normal",
+        samples.mean(axis=0),
+        samples_gy_per_mbq=samples,
+        sample_weight=np.ones(100),
+    )
+    volume = d.DoseObjective(
+        voi="whole_normal", direction="at most", dose_gy=40.0, kind="V", volume_fraction=0.5, source="test"
+    )
+    more = {}
+    if robust:
+        ones = np.ones((100, 1))
+        more["robust"] = o.RobustOptions(probability=0.9)
+        more["scenarios"] = o.DoseScenarios(limits=ones, targets=ones[:, :0], tumours=ones, liver=ones[:, 0])
+    vois = [LESION, liver]
+    refused(InputError, "injection a: it reaches too little volume", vois=vois, objectives=[volume], **more)
+    # With a limit on the mean dose there is a result.
+    found = o.optimise_activity(
+        o.activity_problem(vois, [volume, LIMIT], ("a", "b"), objective=o.TumourObjective(kind="mean"))
+    )
+    assert found.use == pytest.approx(1)
+
+
 def test_a_limit_used_up_by_earlier_treatments():
     used = voi("normal liver", "whole_normal", [0.03, 0.03], previous_gy=40.0)
     cumulative = d.DoseObjective(voi="whole_normal", direction="at most", dose_gy=40.0, cumulative=True, source="test")

@@ -1,10 +1,12 @@
 """Registrations without the masks: which mask contradicts the images, and rotated frames."""
 
+import re
+
 import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import ImageWithMasks, Status
+from sirtjax.registration import ImageWithMasks, Status, apply_overrides, match_landmarks, register_batch
 from sirtjax.registration._judge import OTHER_START
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._ready import RESTARTED
@@ -71,6 +73,39 @@ def test_masks_that_agree_with_the_images_name_no_mask():
     np.testing.assert_allclose(found.start.floating_from_reference, np.eye(4), atol=0.5)
 
 
+def lesion(name, grid, centre_mm, moved=small.still):
+    inside = np.linalg.norm(moved(voxel_centres_mm(grid)) - centre_mm, axis=-1) <= 12.0
+    return LabelMap.from_mask(inside, grid, name=name)
+
+
+@pytest.mark.slow
+def test_swapped_lesions_are_named():
+    second = small.LESION_MM + np.array([-40.0, 10.0, -15.0])
+    case = small.case(small.bent_and_moved)
+    swapped = {
+        "lesion1": lesion("lesion1", small.OBLIQUE, second),
+        "lesion2": lesion("lesion2", small.OBLIQUE, small.LESION_MM),
+    }
+    guided = apply_overrides(small.FULL, ["weights.landmarks=0.01"])
+    result = case.register(
+        guided,
+        reference_masks={**case.reference_masks, "lesion2": lesion("lesion2", small.STRAIGHT, second, case.true)},
+        floating_masks={**case.floating_masks, **swapped},
+    )
+    assert result.status is Status.MASK_IN_DOUBT and result.restart is None
+    assert re.search(r"different positions .* lesion1 \(\d\d mm\), lesion2 \(\d\d mm\)", result.notes[-1])
+
+
+@pytest.mark.slow
+def test_points_are_named_only_if_they_guide():
+    points = small.LIVER_MM + np.array([[0.0, 0, 0], [20.0, 0, 0]])
+    found = match_landmarks({}, {}, reference_points_mm=points, floating_points_mm=points + [[0], [25]] * np.eye(3)[1])
+    guided = apply_overrides(small.FULL, ["weights.landmarks=0.01"])
+    sentence = register_unguided(sides(), guided, found).sentence
+    assert "landmark point 2 (25 mm)" in sentence and "point 1" not in sentence
+    assert register_unguided(sides(), small.FULL, found).sentence is None
+
+
 @pytest.fixture(scope="module")
 def rotated():
     """The patient in a frame rotated by 90 degrees and shifted, with a lesion."""
@@ -84,6 +119,17 @@ def test_a_rotated_frame_is_registered_from_the_start_that_the_images_give(rotat
     result = rotated.register(small.FULL)
     assert result.status is Status.SUCCESS and RESTARTED in result.notes
     assert rotated.missed_mm(result.transform).mean() < 2.0
+
+
+@pytest.mark.slow
+def test_a_batch_starts_again_unless_the_start_is_given(rotated):
+    both = {name: [getattr(rotated, name)] * 2 for name in ("reference_masks", "floating_masks")}
+    again, given = register_batch(
+        [rotated.reference] * 2, [rotated.floating] * 2, config=small.FULL, starts=[None, identity()], **both
+    )
+    assert again.status is Status.SUCCESS and RESTARTED in again.notes
+    assert rotated.missed_mm(again.transform).mean() < 2.0
+    assert given.status is not Status.SUCCESS and OTHER_START in given.notes and RESTARTED not in given.notes
 
 
 @pytest.mark.slow

@@ -123,11 +123,20 @@ def test_the_interval_shows_bounds_and_choice(result):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lower_mbq": None, "upper_mbq": None, "bounds": ()}, {"lower_mbq": 1200.0, "feasible": False}]
+    "changes",
+    [
+        {"lower_mbq": None, "upper_mbq": None, "bounds": ()},
+        {"lower_mbq": 1200.0, "feasible": False},
+        {"lower_mbq": float("inf"), "feasible": False},
+        {"lower_mbq": 2.4e6, "feasible": False},
+        {"upper_mbq": float("inf")},
+    ],
 )
 def test_intervals_that_are_open_or_empty(result, changes):
+    """A bound that no activity reaches, or one of a lesion without counts, does not hide the others."""
     figure = interval_figure([dataclasses.replace(result.injections[0], **changes)])
-    assert np.isfinite(figure.axes[0].get_xlim()).all()
+    limits = figure.axes[0].get_xlim()
+    assert np.isfinite(limits).all() and limits[1] < 1e4
 
 
 def test_an_svg_stands_by_itself(result):

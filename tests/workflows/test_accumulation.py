@@ -426,7 +426,7 @@ def test_another_ct_and_a_failed_registration_are_refused(folder):
         (lambda t: t + LIMIT, "states a limit twice"),
         (lambda t: t + LIMIT.replace("limit_gy", 'quantity = "bed"\nlimit_gy'), r"requires \[biology.normal_liver\]"),
         (lambda t: t.replace("date = 2026-03-02", ""), "treatments.0.date: Field required"),
-        (lambda t: t.replace("schema = 1", "schema = 1\nspacing_mm = 3"), "spacing_mm: Extra inputs"),
+        (lambda t: t.replace("schema = 1", "schema = 1\nspacing_mm = 3"), "spacing_mm: unknown key"),
         (lambda t: t[: t.index('[[treatments]]\nname = "second"')], "at least 2 items"),
         (lambda t: t.replace('folder = "second"', 'folder = "nowhere"'), "nowhere: treatment 'second': not a folder"),
     ],

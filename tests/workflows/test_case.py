@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import analytic_case
 import pytest
 
 from sirtjax.errors import ConfigError
-from sirtjax.workflows import case_from_dict, load_case
+from sirtjax.workflows import CaseOptions, case_from_dict, load_case, read_case
 
 DIAGNOSTIC = {"activity": {"path": "spect.nii"}, "diagnostic": {"path": "mr.nii", "modality": "MR"}}
 
@@ -61,8 +62,9 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"extra": 1}, "extra: Extra inputs are not permitted"),
-        ({"dose": {"methode": "local"}}, "dose.methode: Extra inputs are not permitted"),
+        ({"extra": 1}, "extra: unknown key"),
+        ({"precription": {"strategy": "upper"}}, "precription: unknown key; did you mean 'prescription'?"),
+        ({"dose": {"methode": "local"}}, "dose.methode: unknown key; did you mean 'method'?"),
         ({"dose": {"spacing_mm": "three"}}, "dose.spacing_mm"),
         ({"dose": {"spacing_mm": -3.0}}, "dose.spacing_mm"),
         ({"dose": {"lung_mass_g": 0.0}}, "dose.lung_mass_g: Input should be greater than 0"),
@@ -98,6 +100,18 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ({"biology": {"normal_liver": {"source": "own"}}}, "provide `alpha_per_gy` (EUD)"),
         ({"biology": {"tumour": {"alpha_per_gy": 0.03}}}, "biology.tumour.source"),
         ({"prescription": {"strategy": "best"}}, "prescription.strategy"),
+        (
+            {"injections": [{"territory": "right", "activty_mbq": 5.0}]},
+            "injections.0.activty_mbq: unknown key; did you mean 'activity_mbq'?",
+        ),
+        ({"registration": {"method": "rigid", "pahts": "a.tfm"}}, "pahts: unknown key; did you mean 'path'?"),
+        (
+            {"images": {"activity": {"path": "a.nii", "resolution_fwhm_mm": 1.6}}},
+            "greater than or equal to 2, found 1.6",
+        ),
+        ({"images": {"activity": {"path": "a.nii", "resolution_fwhm_mm": 41}}}, "less than or equal to 40, found 41"),
+        ({"patient": {"id": "P", "height_m": 174.0}}, "patient.height_m: Input should be less than 3"),
+        ({"patient": {"id": "P", "weight_kg": 70000.0}}, "patient.weight_kg: Input should be less than 500"),
     ],
 )
 def test_errors_name_the_key_in_one_line(tmp_path, changes, message):
@@ -224,7 +238,78 @@ def test_a_message_says_what_was_found_but_nothing_of_the_patient(tmp_path):
         lung_shunt={"method": "value", "fraction": 5}
     )
     assert "dose.spacing_mm: Input should be a valid number" in told(dose={"spacing_mm": "three"})
-    assert "images.lung-ct: Extra" in told(
+    assert "images.lung-ct: unknown key" in told(
         images=analytic_case.case_table()["images"] | {"lung-ct": {"path": "ct.nii"}}
     )
     assert "O'Neil" not in told(patient={"id": "O'Neil"})
+
+
+MOMENTS = {
+    "calibration.reference_time": "{}",
+    "calibration.acquired_as.acquisition_start": "{}",
+    "injections": '[{{ territory = "right", time = {} }}]',
+    "order.injection_times": "[{}]",
+    "order.calibration_times": "[{}]",
+    "record.vials": '[{{ territory = "right", calibrated_mbq = 3000.0, calibration_time = {} }}]',
+}
+VIAL = 'record.vials=[{{ territory = "right", vial_mbq = 5.0, vial_time = {}, residual_time = {} }}]'
+
+
+@pytest.mark.parametrize("key", MOMENTS)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("2026-03-02", "the date has no time of day; write it as 2026-11-25T10:00, found 2026-03-02"),
+        ('"2026-03-02"', "the date has no time of day; write it as 2026-11-25T10:00, found '2026-03-02'"),
+        ("1772445600", "expected a date and time such as 2026-11-25T10:00, found 1772445600"),
+        ('"1772445600"', "expected a date and time"),
+        ("10:30:00", "expected a date and time"),
+    ],
+)
+def test_a_time_without_a_day_or_a_time_of_day_is_refused(tmp_path, key, value, message):
+    path = analytic_case.write_case(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(message)) as found:
+        load_case(path, overrides=[f"{key}={MOMENTS[key].format(value)}"])
+    assert key in str(found.value)
+
+
+def test_each_time_of_a_vial_needs_a_time_of_day(tmp_path):
+    with pytest.raises(ConfigError) as found:
+        load_case(analytic_case.write_case(tmp_path), overrides=[VIAL.format("2026-03-02", "2026-03-02")])
+    assert str(found.value).count("has no time of day") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "hour"),
+    [
+        ("2026-03-02T10:30:00", 10),
+        ("2026-03-02 10:30:00", 10),
+        ("2026-03-02T10:30:00+01:00", 10),
+        ('"2026-03-02T10:30"', 10),
+        ('"2026-03-02T10:30Z"', 10),
+        ("2026-03-02T00:00:00", 0),
+    ],
+)
+def test_a_date_with_a_time_of_day_is_accepted(tmp_path, value, hour):
+    loaded = load_case(analytic_case.write_case(tmp_path), overrides=[f"calibration.reference_time={value}"])
+    assert (loaded.calibration.reference_time.hour, loaded.calibration.reference_time.day) == (hour, 2)
+
+
+def test_days_of_the_record_stay_days(tmp_path):
+    loaded = load_case(analytic_case.write_case(tmp_path), overrides=["record.treatment_date=2026-03-02"])
+    assert loaded.record.treatment_date.isoformat() == "2026-03-02"
+
+
+def test_the_option_of_an_injection_needs_a_time_of_day():
+    said = CaseOptions(protocol="resin-icc-bilobar", activity=Path("a.nii"), lung_shunt="0.05")
+    with pytest.raises(ConfigError, match=r"injections.0.time: the date has no time of day"):
+        read_case(None, replace(said, injection=("whole liver=2100@2026-03-02",)))
+    (made,) = read_case(None, replace(said, injection=("whole liver=2100@2026-03-02T10:30",))).injections
+    assert made.time.hour == 10
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path):
+    path = analytic_case.write_case(tmp_path)
+    expected = load_case(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_case(path) == expected

@@ -178,6 +178,40 @@ def test_the_background_is_subtracted_and_reported(folder):
     assert rows(plain)["elsewhere"].activity_mbq > 50 > abs(rows(result)["elsewhere"].activity_mbq)
 
 
+@pytest.fixture
+def noisy_folder(folder, tmp_path):
+    for file in folder.glob("*.nii"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def test_a_reconstruction_with_negative_values_needs_a_background(noisy_folder):
+    """Noise of 5 % of the liver: no voxel is cut, so that the region without activity has a mean of zero."""
+    values = image(noise=5.0e4)
+    write_image(noisy_folder, values)
+    with pytest.raises(ImageFormatError, match=r"negative activity, down to -\d+ Bq/mL .*\[masks.background\] accepts"):
+        select_images(loaded(noisy_folder, **masks(background=None)))
+    images = select_images(loaded(noisy_folder))
+    found = np.asarray(images.activity.volume.array)
+    assert found == pytest.approx(values - images.background.noise.mean, rel=1e-5, abs=1.0)
+    empty = ~(ball("liver") | ball("lungs") | ball("stomach") | ball("background"))
+    assert abs(found[empty].mean()) < 4 * images.background.noise.standard_error
+    delivered = verify(noisy_folder).voi("liver").mean_gy
+    write_image(noisy_folder, image())
+    assert delivered == pytest.approx(verify(noisy_folder).voi("liver").mean_gy, rel=0.01)
+
+
+def test_a_wrong_rescale_is_refused_with_a_background_too(noisy_folder):
+    values = image()
+    values[0, 0, 0] = -0.51 * values.max()
+    write_image(noisy_folder, values)
+    with pytest.raises(ImageFormatError, match=r"with \[masks.background\] down to -50 % of the largest value"):
+        select_images(loaded(noisy_folder))
+    values[0, 0, 0] = -0.49 * values.max()
+    write_image(noisy_folder, values)
+    assert select_images(loaded(noisy_folder)).background is not None
+
+
 def test_negative_voxels_stay_so_that_means_are_unbiased(folder, tmp_path):
     """Noise as large as the background: cut off at 0, tissue without activity would have 40 % of its mean left."""
     for file in folder.glob("*.nii"):

@@ -5,7 +5,8 @@ import pytest
 import slab_case as slab
 
 from sirtjax import workflows
-from sirtjax.volume import Geometry
+from sirtjax.io import write_nifti
+from sirtjax.volume import Geometry, LabelMap
 
 UPTAKE = np.where(slab.LIVER, 100.0, 0.0) + np.where(slab.LESION, 300.0, 0.0)
 
@@ -182,3 +183,42 @@ def test_a_cold_lesion_below_the_background_does_not_end_the_verification(tmp_pa
     )
     assert result.voi("lesion").mean_gy == pytest.approx(-slab.CONSTANT * 5e3 * 1e-6 / slab.DENSITY, rel=0.01)
     assert "SJ404" in slab.codes(result)
+
+
+def verification(folder, image):
+    """A relative verification of an injection into the right half of the liver."""
+    halves = np.zeros(slab.SHAPE, np.uint8)
+    halves[:18], halves[18:] = 1, 2
+    write_nifti(folder / "halves.nii", LabelMap(halves * slab.LIVER, slab.GRID, names=((1, "right"), (2, "left"))))
+    return workflows.verify_case(
+        slab.make_case(
+            folder,
+            image,
+            images={"activity": {"path": "activity.nii", "unit": "counts", "nuclide": "Y-90"}},
+            territories={
+                "path": "halves.nii",
+                "image": "activity",
+                "labels": {"1": "right", "2": "left"},
+            },
+            injections=[{"territory": "right", "activity_mbq": 1000.0}],
+            prescription=None,
+        )
+    )[0]
+
+
+@pytest.mark.parametrize("left", [0.0, 0.05, 0.5])
+def test_activity_in_a_territory_without_injection_is_reported(tmp_path, left):
+    image = np.where(slab.LIVER, 100.0, 0.0)
+    image[18:] *= left
+    result = verification(tmp_path, image)
+    found = [check.value for check in result.checks if check.code == "SJ205"]
+    fraction = left / (1 + left)
+    assert found == ([] if fraction < 0.1 else [pytest.approx(fraction, rel=0.01)])
+
+
+@pytest.mark.parametrize(("offset", "scale", "wrong"), [(0.0, 1.0, False), (1024.0, 1.0, True), (0.0, 1e-3, True)])
+def test_a_ct_that_is_not_in_hu_gives_an_error_for_the_lungs(tmp_path, offset, scale, wrong):
+    hu = np.where(slab.LUNGS, -750.0, 40.0)
+    case = slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, ct_hu=scale * (hu + offset), dose={"lung_mass_g": None})
+    found = [check.severity for check in plan(case).checks if check.code == "SJ313"]
+    assert found == (["error"] if wrong else [])
