@@ -16,12 +16,12 @@ from sirtjax.studies._registration_study import RegistrationStudy as Registratio
 from sirtjax.studies._registration_study import evaluate_registration_case as evaluate_registration_case
 from sirtjax.studies._registration_study import evaluate_registration_cases as evaluate_registration_cases
 from sirtjax.studies._registration_study import quality_to_json as quality_to_json
-from sirtjax.studies._segmentation_cases import BodySize as BodySize
 from sirtjax.studies._segmentation_cases import MeasuredSegmentation as MeasuredSegmentation
-from sirtjax.studies._segmentation_cases import SegmentationCase as SegmentationCase
-from sirtjax.studies._segmentation_cases import SegmentationRules as SegmentationRules
 from sirtjax.studies._segmentation_cases import compare_models as compare_models
 from sirtjax.studies._segmentation_cases import read_segmentation_cases as read_segmentation_cases
+from sirtjax.studies._segmentation_rules import BodySize as BodySize
+from sirtjax.studies._segmentation_rules import SegmentationCase as SegmentationCase
+from sirtjax.studies._segmentation_rules import SegmentationRules as SegmentationRules
 from sirtjax.studies._segmentation_study import SegmentationStudy as SegmentationStudy
 from sirtjax.studies._segmentation_study import evaluate_segmentation_cases as evaluate_segmentation_cases
 from sirtjax.studies._training_report import write_training_report as write_training_report

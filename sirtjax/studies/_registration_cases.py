@@ -243,7 +243,7 @@ def fill_organs(
 
 
 def same_name(name: str, names: Iterable[str]) -> str | None:
-    """Returns the name that is equal, or the only one that is equal up to upper and lower case; None without one."""
+    """Returns the equal name, or the only one that differs in upper and lower case; None without one."""
     listed = list(names)
     if name in listed:
         return name

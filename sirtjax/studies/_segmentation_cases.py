@@ -10,66 +10,16 @@ from typing import TYPE_CHECKING, TypedDict
 
 from sirtjax.errors import ConfigError, SirtjaxError
 from sirtjax.studies._case_table import case_rows
+from sirtjax.studies._segmentation_rules import BodySize, SegmentationCase, SegmentationRules
 
 if TYPE_CHECKING:
-    from sirtjax.metrics import Connectivity, PairedTest
+    from sirtjax.metrics import PairedTest
 
 REQUIRED = ("case", "predicted", "reference")
 OPTIONAL = ("model", "predicted_names", "reference_names", "height_m", "weight_kg", "tumour_ml")
 # Metrics that are compared between models and drawn as box plots. Larger, smaller, or closer to 1 is better.
 COMPARED = ("dsc", "surface_dsc", "msd_mm", "mda_mm", "hd_mm", "hd95_mm", "volume_ratio", "sensitivity", "precision")
 SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positives", "activity_ratio")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BodySize:
-    """The values that the body-surface-area method needs in addition to the liver volume."""
-
-    height_m: float
-    weight_kg: float
-    tumour_ml: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationCase:
-    """A segmentation and its reference.
-
-    Attributes:
-      case, model: name of the case and of the model; model is empty if there is only one.
-      predicted, reference: mask files.
-      predicted_names, reference_names: names of the values of NIfTI label maps, as in 1=liver,2=lesion.
-      body: body size for the ratio of activities.
-    """
-
-    case: str
-    predicted: Path
-    reference: Path
-    model: str = ""
-    predicted_names: str | None = None
-    reference_names: str | None = None
-    body: BodySize | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationRules:
-    """The options of the evaluation; upper and lower case of names are equal.
-
-    Attributes:
-      labels: names of the masks; if empty, all that both sides have.
-      lesions: names whose components are counted as lesions.
-      liver: name of the mask whose volume enters the ratio of activities.
-      tolerance_mm: tolerance of the surface DSC.
-      connectivity, min_volume_ml: connectivity and smallest volume of lesions.
-      keep_holes: do not add labels enclosed by the liver to the liver.
-    """
-
-    labels: tuple[str, ...]
-    lesions: tuple[str, ...]
-    liver: str
-    tolerance_mm: float
-    connectivity: Connectivity
-    min_volume_ml: float
-    keep_holes: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sirtjax.studies._segmentation_cases import SegmentationCase, SegmentationRules
+    from sirtjax.studies._segmentation_rules import SegmentationCase, SegmentationRules
     from sirtjax.volume import Geometry, LabelMap
 
     Mask = NDArray[np.bool_]

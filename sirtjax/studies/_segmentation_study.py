@@ -12,8 +12,6 @@ from sirtjax.errors import ComputationError
 from sirtjax.studies._registration_study import without_nan
 from sirtjax.studies._segmentation_cases import (
     MeasuredSegmentation,
-    SegmentationCase,
-    SegmentationRules,
     SummaryRow,
     box_groups,
     compare_all,
@@ -22,6 +20,7 @@ from sirtjax.studies._segmentation_cases import (
     summary,
     write_measured,
 )
+from sirtjax.studies._segmentation_rules import SegmentationCase, SegmentationRules
 
 if TYPE_CHECKING:
     from sirtjax.metrics import PairedTest
