@@ -127,7 +127,7 @@ def checked_table(
 def _message(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     """The reason for a problem; for an unknown key, the most similar key of its table."""
     if problem["type"] != "extra_forbidden":
-        return problem["msg"].removeprefix("Value error, ") + _found(problem)
+        return f"{problem['msg'].removeprefix('Value error, ')}{_found(problem)}"
     *tables, key = problem["loc"]
     similar = difflib.get_close_matches(str(key), _keys(model, tables), n=1)
     return f"unknown key; did you mean {similar[0]!r}?" if similar else "unknown key"

@@ -114,9 +114,10 @@ def test_a_step_can_be_made_again(run, folder, tmp_path, made):
         ({"registration": {"method": "identity"}}, {"registration", "territories"}),
         ({"territories": None}, {"territories"}),
         (
-            {"images": {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii"}}},
+            {"images": {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii", "resample_slices": True}}},
             {"liver", "lesions", "territories", "registration"},
         ),
+        ({"images": {"activity": {"path": "spect.nii", "resolution_fwhm_mm": 14.0}, "ct": {"path": "ct.nii"}}}, set()),
         ({"masks": "only alpha"}, {"liver", "lesions", "territories", "registration"}),
     ],
 )

@@ -145,6 +145,24 @@ def test_an_edit_that_a_changed_case_would_discard_stops_the_run(run, patient, o
     assert states(run, path, out)["liver"] == ("current", [])
 
 
+def test_an_edit_that_an_earlier_run_used_is_not_discarded_either(run, patient, out):
+    file = out / "steps" / "liver" / "liver.nii.gz"
+    edit(file, name="liver")
+    path = case.write_case(patient)
+    assert run("step", "resampling", path, "-o", out).code == 0
+    assert {state for state, _ in states(run, path, out).values()} == {"current"}
+    mine = file.read_bytes()
+    changed = {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii", "resample_slices": True}}
+    path = case.write_case(patient, images=changed)
+    assert states(run, path, out)["liver"] == (
+        "out of date",
+        ["[images] changed", "liver/liver.nii.gz edited manually"],
+    )
+    done = run("step", "resampling", path, "-o", out)
+    assert done.code == 2 and f"{file} was edited by hand and would be recomputed" in done.err
+    assert file.read_bytes() == mine
+
+
 def test_rerun_discards_the_edit_of_its_own_step_only(run, patient, out):
     file = out / "steps" / "liver" / "liver.nii.gz"
     edit(file, name="liver")

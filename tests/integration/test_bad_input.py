@@ -183,7 +183,7 @@ def test_folder_without_images(refused, content):
         ),
         ({"lung_shunt": {"method": "value"}}, "`fraction` is allowed only with method"),
         ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory can have one injection"),
-        ({"injections": [{"territory": "right", "time": "yesterday"}]}, "injections.0.time: Input should be a valid"),
+        ({"injections": [{"territory": "right", "time": "yesterday"}]}, "injections.0.time: expected a date and time"),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "residual_fraction: Input should be less"),
         ({"prescription": {"strategy": "fixed"}}, "requires [[injections]], each with its activity_mbq"),
         ({"schema": 1}, "schema: Input should be 2"),
