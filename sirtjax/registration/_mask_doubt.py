@@ -49,7 +49,7 @@ class Unguided:
 def register_unguided(
     sides: tuple[ImageWithMasks, ImageWithMasks], config: RegistrationConfig, landmarks: Landmarks | None = None
 ) -> Unguided | None:
-    """Registers the images rigidly without the masks, and compares the liver masks and the landmarks there.
+    """Registers the images rigidly without the masks, and compares liver masks and landmarks there.
 
     Args:
       sides: both images with their guiding masks.

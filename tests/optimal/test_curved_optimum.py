@@ -78,18 +78,40 @@ def test_utcp_equal_to_brute_force(patient):
     assert found.value == pytest.approx(max(values), rel=2e-3)
     assert found.value >= max(values) * (1 - 1e-6)
     assert found.use < 1, "the NTCP and not a limit ends the activity"
-    assert found.status == "local optimum", found.stationarity
+
+
+def interior_problem(dose_gy=150.0):
+    """A lesion on each side, and a limit that is not reached: the largest UTCP is within the limits."""
+    names = ("left", "right")
+    means = {"lesion 1": [0.25, 0.02], "lesion 2": [0.03, 0.2], "normal liver": [0.031, 0.026]}
+    vois = [
+        d.VoiDose(
+            name=name,
+            role="whole_normal" if name == "normal liver" else "tumour",
+            territories=names,
+            mean_gy_per_mbq=np.asarray(mean),
+        )
+        for name, mean in means.items()
+    ]
+    limit = d.DoseObjective(voi="whole_normal", direction="at most", dose_gy=dose_gy, source="test")
+    return o.activity_problem(vois, [limit], names, objective=o.TumourObjective(kind="utcp", outcome=OUTCOME))
+
+
+def test_a_utcp_within_the_limits_has_converged():
+    problem = interior_problem()
+    found = o.optimise_activity(problem)
+    assert min(found.activity_mbq) > 100 and found.use < 0.9
+    assert found.status == "local optimum" and found.stationarity < 0.1
+    assert found.limits[0].gain_per_gy == 0
+    around = np.asarray(found.activity_mbq) * (1 + 0.01 * np.random.default_rng(0).normal(size=(50, 2)))
+    assert found.value > max(o.objective_value(problem, one) for one in around)
 
 
 @pytest.mark.parametrize("kind", ["utcp", "d70"])
 @pytest.mark.parametrize("part", [0.5, 0.95])
 def test_a_search_that_ended_too_early_has_not_converged(patient, monkeypatch, kind, part):
     """A search that returns a part of the optimum is reported, within the limits too."""
-    case = patient(3)
-    if kind == "utcp":
-        case.objectives[0] = d.DoseObjective(voi="whole_normal", direction="at most", dose_gy=120.0, source="test")
-        case.objectives[1:3] = []
-    problem = case.problem(kind, outcome=OUTCOME)
+    problem = interior_problem() if kind == "utcp" else patient(3).problem(kind)
     found = o.optimise_activity(problem)
     assert found.status == "local optimum" and (found.use < 1 - 1e-3) == (kind == "utcp")
 
