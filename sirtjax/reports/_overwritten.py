@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def refuse_inputs_in_output(output: Path, case: Case | Accumulation, *, case_file: Path | None = None) -> None:
-    """Refuses an output folder that contains an input of the run, because replacing the folder would delete it.
+    """Refuses an output folder that contains an input of the run.
+
+    Replacing the folder would delete the input.
 
     Args:
       output: output folder, which need not exist.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sirtjax.parsing import json_value, parse_json
 from sirtjax.reports._steps_state import (
+    EDITED_TRANSFORM,
     StepState,
     earlier_results,
     fingerprint,
@@ -142,15 +143,13 @@ def load_steps(
 
     index = _read_index(folder)
     usable = dict(index)
-    states = step_states(_absolute(case), index, folder)
-    for one in states:
-        if one.step != discard:
-            refuse_lost_edits(one, folder)
-    for one in states:
-        changed = one.state == "out of date" and (by_results or not all(map(from_results, one.reasons)))
-        if changed:
+    for one in step_states(_absolute(case), index, folder):
+        earlier = all(map(from_results, one.causes))
+        if one.state == "out of date" and (by_results or not earlier):
+            if one.step != discard:
+                refuse_lost_edits(one, folder)
             del usable[one.step]
-            what = "an earlier result" if all(map(from_results, one.reasons)) else "the case"
+            what = "an earlier result" if earlier else "the case"
             on_note(
                 f"{folder / 'steps.json'}: {what} has changed, so the step {one.step} is recomputed "
                 f"({', '.join(one.reasons)})"
@@ -294,7 +293,7 @@ def _read_alignment(folder: Path, entry: dict[str, Any], reference: Geometry) ->
         return Alignment(transform=transform)
     if io.file_sha256(folder / entry["file"]) != entry.get("sha256"):
         # Its figures are of another transform.
-        changed = AlignmentRecord(method=row["method"], notes=("the transform file of the step was edited manually",))
+        changed = AlignmentRecord(method=row["method"], notes=(EDITED_TRANSFORM,))
         return Alignment(transform=transform, record=changed)
     quality = {
         moment: {key: math.nan if value is None else value for key, value in figures.items()}

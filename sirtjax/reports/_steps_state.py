@@ -26,6 +26,8 @@ NAMED_IN = {"territories": "[territories]", "registration": "[registration]"}
 ORDER = tuple(DEPENDS)
 
 RESULT = "result of step"
+EDITED_TRANSFORM = "the transform file of the step was edited manually"
+EDITED, MISSING = "edited manually", "missing"
 # Content of steps.json: one table per step.
 StepEntry = Mapping[str, object]
 StepIndex = Mapping[str, StepEntry]
@@ -48,6 +50,11 @@ class StepState:
     state: State
     reasons: tuple[str, ...] = ()
     lost_edits: tuple[str, ...] = ()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The reasons for which the step is out of date."""
+        return tuple(reason for reason in self.reasons if not reason.endswith((EDITED, MISSING)))
 
 
 def step_inputs(case: Case, step: str) -> dict[str, str]:
@@ -122,15 +129,16 @@ def step_states(case: Case, entries: StepIndex, folder: Path) -> tuple[StepState
             names = [name for name in {**before, **inputs} if before.get(name) != inputs.get(name)]
             changed = [f"{name} changed" for name in names] or ["the case changed"]
         others = [f for f, sha256 in written_hashes(step, entry).items() if (file_sha256(folder / f) or "") != sha256]
-        here = [file for file in others if (folder / file).exists()]
-        edited = [f"{file} {'edited manually' if file in here else 'missing'}" for file in others]
+        edited = [f"{file} {EDITED if (folder / file).exists() else MISSING}" for file in others]
         if not changed and not edited:
             now, then = earlier_results(case, step, entries, folder), entry.get("earlier", {})
             changed = [f"{RESULT} {name} changed" for name in now if name in then and then[name] != now[name]]
             changed += [f"{RESULT} {name} is out of date" for name in now if states[name].state == "out of date"]
         if changed:
-            reasons = (*changed, *edited)
-            states[step] = StepState(step=step, state="out of date", reasons=reasons, lost_edits=tuple(here))
+            mine = [file for file in dict.fromkeys((*others, *_kept_edits(step, entry))) if (folder / file).exists()]
+            gone = [reason for reason in edited if reason.endswith(MISSING)]
+            reasons = (*changed, *(f"{file} {EDITED}" for file in mine), *gone)
+            states[step] = StepState(step=step, state="out of date", reasons=reasons, lost_edits=tuple(mine))
         else:
             states[step] = StepState(step=step, state="edited" if edited else "current", reasons=tuple(edited))
     return tuple(states[step] for step in ORDER)
@@ -151,8 +159,7 @@ def refuse_lost_edits(state: StepState, folder: Path) -> None:
     if not state.lost_edits:
         return
     files = ", ".join(str(folder / file) for file in state.lost_edits)
-    edits = {f"{file} edited manually" for file in state.lost_edits}
-    why = ", ".join(reason for reason in state.reasons if reason not in edits)
+    why = ", ".join(state.causes)
     verb, it = ("was", "it") if len(state.lost_edits) == 1 else ("were", "them")
     table = NAMED_IN.get(state.step, "[masks]")
     raise OutputError(
@@ -183,6 +190,17 @@ def written_hashes(step: str, entry: StepEntry) -> dict[str, str]:
         own: dict[str, object] = {key: table[key] for key in ("file", "names") if key in table}
         found |= dict.fromkeys(files_of(step, own), table["sha256"])
     return found
+
+
+def _kept_edits(step: str, entry: Mapping[str, Any]) -> list[str]:
+    """The files of a step that were edited manually before an earlier run used them and wrote them again."""
+    rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
+    files = [(row["file"], row.get("used")) for row in rows]
+    if step == "territories":
+        files += [(file, entry.get("used")) for file in files_of(step, entry)]
+    found = [file for file, used in files if used and used["replaces"] and used["version"] is None]
+    notes = (entry.get("record") or {}).get("notes", ())
+    return found + ([entry["file"]] if step == "registration" and EDITED_TRANSFORM in notes else [])
 
 
 def _reads_images(case: Case, step: str) -> bool:
