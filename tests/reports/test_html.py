@@ -170,7 +170,7 @@ def test_amounts(value, unit, text):
 @pytest.mark.slow
 def test_the_pictures_are_explained(result, maps, without_ct):
     page = report_html(result, maps)
-    levels = re.findall(r"</span>([\d.]+) Gy", page[page.index("<h2>Images") :])
+    levels = re.findall(r"</i>([\d.]+) Gy</span>", page[page.index("<h2>Images") :])
     assert levels and [float(level) for level in levels] == sorted(float(level) for level in levels)
     assert "Activity image over the CT, through" in page
     assert "Activity image, through" in report_html(result, without_ct)

@@ -114,7 +114,7 @@ def test_the_summary_is_one_whole_page_in_the_area_of_both_papers(
     assert "Prescribingphysiciandate" not in second and "Activities" in second
     # Every lesion has a row, or is counted with the page that lists it.
     shown = sum(voi.kind == "lesion" and plain(number(voi.volume_ml, "mL")) in first for voi in changed.vois)
-    hidden = re.search(r"(\d+)morelesionsonpage(\d+)", first)
+    hidden = re.search(r"(\d+)morelesions?onpage(\d+)", first)
     assert shown + (int(hidden[1]) if hidden else 0) == lesions
     if hidden:
         assert plain("Doses per VOI") in plain(pages[int(hidden[2]) - 1][4])
@@ -125,7 +125,7 @@ def test_the_summary_is_one_whole_page_in_the_area_of_both_papers(
         assert "Activities" in plain(pages[int(others[2]) - 1][4])
     serious = sum(check.severity != "info" for check in changed.checks)
     listed = len(re.findall(r"SJ\d{3}(?:error|warning)", first))
-    more = re.search(r"(\d+)moreerrorsorwarningsonpage(\d+)", first)
+    more = re.search(r"(\d+)moreproblems?onpage(\d+)", first)
     assert listed + (int(more[1]) if more else 0) == serious
     if more:
         assert "Checks" in plain(pages[int(more[2]) - 1][4])
