@@ -15,6 +15,8 @@ LIVER, LESION, LUNGS = (np.zeros(SHAPE, bool) for _ in range(3))
 LIVER[6:30, 6:30, 6:DOME] = True
 LESION[15:21, 15:21, DOME - 4 : DOME] = True
 LUNGS[:, :, DOME : DOME + 8] = True
+# A quarter of the density of water: that of the liver would hide which of the two was used.
+LUNG_G = 0.25 * float(LUNGS.sum()) * VOXEL_ML
 # Gy g/MBq and g/mL, as the protocol states them.
 CONSTANT, DENSITY = 49.77, 1.05
 
@@ -40,7 +42,7 @@ def make_case(folder, activity, *, lungs=None, ct_hu=None, geometry=GRID, unit="
             "lesions": {"path": "lesion.nii", "image": "activity"},
         },
         "lung_shunt": {"method": "value", "fraction": 0.05, "source": "stated"},
-        "dose": {"lung_mass_g": 1000.0, "spacing_mm": "activity", "method": "local"},
+        "dose": {"lung_mass_g": LUNG_G, "spacing_mm": "activity", "method": "local"},
         "prescription": {"strategy": "fixed", "residual_fraction": 0.0},
         "injections": [{"territory": "whole liver", "activity_mbq": 2000.0}],
     }
@@ -48,7 +50,9 @@ def make_case(folder, activity, *, lungs=None, ct_hu=None, geometry=GRID, unit="
         write_masks(folder, lungs=lungs)
         table["masks"]["lungs"] = {"path": "lungs.nii", "image": "activity"}
     if ct_hu is not None:
-        write_nifti(folder / "ct.nii", Volume(ct_hu.astype(np.float32), GRID, unit="HU"))
+        # A CT can end before the other images; it begins where they do.
+        own = Geometry.from_axes(ct_hu.shape, spacing_mm=(VOXEL_MM,) * 3, origin_mm=(0.0, 0.0, 0.0))
+        write_nifti(folder / "ct.nii", Volume(ct_hu.astype(np.float32), own, unit="HU"))
         table["images"]["ct"] = {"path": "ct.nii"}
     for name, changes in tables.items():
         table[name] = changes if not isinstance(changes, dict) else table.get(name, {}) | changes

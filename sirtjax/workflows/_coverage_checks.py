@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from sirtjax.dosimetry import CHECKS, Check, make_check
 
-_LIMITS = {rule.code: rule.limit for rule in CHECKS}
+LIMITS = {rule.code: rule.limit for rule in CHECKS}
 
 
 def lung_overlap_checks(overlap_ml: float, *, liver_ml: float) -> tuple[Check, ...]:
@@ -19,7 +19,7 @@ def lung_overlap_checks(overlap_ml: float, *, liver_ml: float) -> tuple[Check, .
       overlap_ml: volume of the liver mask in the lung mask, or without one in lung by the CT.
       liver_ml: volume of the liver.
     """
-    limit = _LIMITS["SJ112"]
+    limit = LIMITS["SJ112"]
     fraction = overlap_ml / liver_ml if liver_ml > 0 else 0.0
     if not isinstance(limit, float) or fraction <= limit:
         return ()
@@ -50,7 +50,7 @@ def uninjected_checks(
     """
     in_liver = float(np.vdot(counts, liver))
     inside = float(np.vdot(counts, np.minimum(liver, np.maximum.reduce(list(injected)))))
-    limit = _LIMITS["SJ205"]
+    limit = LIMITS["SJ205"]
     fraction = 1.0 - inside / in_liver if in_liver > 0 else 0.0
     return (make_check("SJ205", value=fraction),) if isinstance(limit, float) and fraction > limit else ()
 
@@ -62,7 +62,7 @@ def lung_density_checks(mass_g: float | None, *, volume_ml: float) -> tuple[Chec
       mass_g: mass of the lungs by the CT; None without one.
       volume_ml: volume of the lungs.
     """
-    limit = _LIMITS["SJ313"]
+    limit = LIMITS["SJ313"]
     if mass_g is None or volume_ml <= 0 or not isinstance(limit, tuple):
         return ()
     density = mass_g / volume_ml
@@ -70,5 +70,5 @@ def lung_density_checks(mass_g: float | None, *, volume_ml: float) -> tuple[Chec
 
 
 def _below(code: str, value: float, where: str | None) -> tuple[Check, ...]:
-    limit = _LIMITS[code]
+    limit = LIMITS[code]
     return (make_check(code, where=where, value=value),) if isinstance(limit, float) and value < limit else ()

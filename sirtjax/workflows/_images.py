@@ -25,7 +25,7 @@ def select_images(case: Case) -> CaseImages:
     """Reads the images of a case and checks that each fits its role.
 
     Raises:
-      InputError: an image cannot be read, is of the wrong modality, has too negative activity, does not overlap the
+      InputError: an image cannot be read, is of the wrong modality, has activity far below zero, does not overlap the
         activity image, or is of another patient; a mask was drawn on another series.
     """
     tables = case.images

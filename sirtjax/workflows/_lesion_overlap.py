@@ -8,14 +8,13 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float32
 
-from sirtjax.dosimetry import CHECKS, Check, make_check
+from sirtjax.dosimetry import Check, make_check
+from sirtjax.workflows._coverage_checks import LIMITS
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._partial_volume_regions import Regions
 
 # A lesion that loses less of its volume to others than this is its own region.
 SHARED_FRACTION = 0.02
-
-_LIMITS = {rule.code: rule.limit for rule in CHECKS}
 
 
 def smallest_first(vois: Sequence[PlacedVoi]) -> list[PlacedVoi]:
@@ -41,7 +40,7 @@ def lesion_overlaps(vois: Sequence[PlacedVoi]) -> dict[tuple[str, str], float]:
 
 def lesion_overlap_checks(vois: Sequence[PlacedVoi]) -> tuple[Check, ...]:
     """Returns SJ116: lesions overlap."""
-    limit = _LIMITS["SJ116"]
+    limit = LIMITS["SJ116"]
     return tuple(
         make_check("SJ116", where=f"{small} and {large}", value=fraction)
         for (small, large), fraction in lesion_overlaps(vois).items()
@@ -52,7 +51,7 @@ def lesion_overlap_checks(vois: Sequence[PlacedVoi]) -> tuple[Check, ...]:
 def voi_regions(vois: Sequence[PlacedVoi], regions: Regions) -> dict[str, dict[int, float]]:
     """Returns the regions of each lesion and each normal tissue: their indices and fractions.
 
-    It is the own region, and for a lesion that overlaps smaller ones also theirs.
+    A VOI has a region of its own. A lesion that overlaps smaller ones has theirs as well.
     """
     index = {name: place for place, name in enumerate(regions.names) if name}
     lesions = [voi for voi in vois if voi.kind == "lesion"]

@@ -47,10 +47,10 @@ def test_the_dose_of_liver_in_the_lung_of_the_ct_is_that_of_liver_tissue(tmp_pat
 
 
 def test_a_voxel_of_the_dome_with_some_lung_holds_its_activity_in_liver_tissue(tmp_path):
-    """On a grid of 6 mm the dome is in the middle of a voxel."""
-    result = plan(slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, dose={"spacing_mm": 6.0}))
+    """On a grid of 7 mm the dome is inside of a voxel."""
+    result = plan(slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, dose={"spacing_mm": 7.0}))
     compartments = result.voi("lesion").multi_compartment_mean_gy
-    assert result.voi("lesion").mean_gy == pytest.approx(compartments, rel=0.02)
+    assert result.voi("lesion").mean_gy == pytest.approx(compartments, rel=1e-4)
 
 
 @pytest.mark.parametrize("voxels", [0, 2])
@@ -70,17 +70,24 @@ def truncated(image):
     return image[:, :, :last], Geometry.from_axes(shape, spacing_mm=(slab.VOXEL_MM,) * 3, origin_mm=(0.0, 0.0, 0.0))
 
 
-def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path):
+@pytest.mark.parametrize("ct_ends_too", [False, True])
+def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path, ct_ends_too):
     hu = np.where(slab.LUNGS, -750.0, 40.0)
     image = UPTAKE + np.where(slab.LUNGS, 2.0, 0.0)
     shown, geometry = truncated(image)
+    shown_hu = truncated(hu)[0] if ct_ends_too else hu
     tables = {"lung_shunt": {"method": "spect", "fraction": None, "source": None}, "dose": {"lung_mass_g": None}}
-    result = plan(slab.make_case(tmp_path, shown, lungs=slab.LUNGS, ct_hu=hu, geometry=geometry, **tables))
+    result = plan(slab.make_case(tmp_path, shown, lungs=slab.LUNGS, ct_hu=shown_hu, geometry=geometry, **tables))
     whole = plan(slab.make_case(tmp_path / "whole", image, lungs=slab.LUNGS, ct_hu=hu, **tables))
     expected = image[slab.LUNGS].sum() / (image[slab.LUNGS].sum() + image[slab.LIVER].sum())
     assert result.lung_shunt_fraction == pytest.approx(expected, rel=0.01)
-    assert result.lung_mass_g == pytest.approx(whole.lung_mass_g, rel=0.02)
-    assert result.lung_shunt_dose_gy == pytest.approx(whole.lung_shunt_dose_gy, rel=0.02)
+    # Soft tissue at the faces of these flat lungs, and air beyond the CT, are part of their outer voxels.
+    assert result.lung_mass_g == pytest.approx(slab.LUNG_G, rel=0.12)
+    if not ct_ends_too:
+        assert result.lung_mass_g == pytest.approx(whole.lung_mass_g, rel=0.02)
+    assert result.lung_shunt_dose_gy * result.lung_mass_g == pytest.approx(
+        whole.lung_shunt_dose_gy * whole.lung_mass_g, rel=0.01
+    )
     (check,) = [one for one in result.checks if one.code == "SJ611"]
     assert check.value == pytest.approx(0.5, abs=0.01) and "SJ611" not in slab.codes(whole)
 
