@@ -82,7 +82,7 @@ def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path, ct_end
     expected = image[slab.LUNGS].sum() / (image[slab.LUNGS].sum() + image[slab.LIVER].sum())
     assert result.lung_shunt_fraction == pytest.approx(expected, rel=0.01)
     # Soft tissue at the faces of these flat lungs, and air beyond the CT, are part of their outer voxels.
-    assert result.lung_mass_g == pytest.approx(slab.LUNG_G, rel=0.12)
+    assert result.lung_mass_g == pytest.approx(slab.LUNG_G, rel=0.15)
     if not ct_ends_too:
         assert result.lung_mass_g == pytest.approx(whole.lung_mass_g, rel=0.02)
     assert result.lung_shunt_dose_gy * result.lung_mass_g == pytest.approx(
