@@ -48,7 +48,8 @@ def codes(result):
     ],
 )
 def test_an_image_of_another_nuclide_is_refused(patient, work, protocol, allowed, refused):
-    loaded = load_case(case.write_case(patient, protocol={"name": protocol}, injections=INJECTED))
+    prescribed = {} if work is plan_case else {"injections": INJECTED}
+    loaded = load_case(case.write_case(patient, protocol={"name": protocol}, **prescribed))
     products = run_until(loaded, "resampling")
     for name in refused:
         with pytest.raises(ConfigError, match=rf"spect\.nii: the image is of {name}, but .* must show .*{allowed}"):
