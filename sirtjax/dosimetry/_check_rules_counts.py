@@ -35,4 +35,9 @@ COUNTS_RULES: tuple[CheckRule, ...] = (
         "an absolute calibration",
         limit=0.10, unit="1",
     ),
+    check_rule(
+        "SJ206", "warning", "No lung counts above the background",
+        "the planar views have no lung counts above the background, so the lung shunt fraction is 0: check the ROI "
+        "\"background\", which must not include uptake",
+    ),
 )  # fmt: skip

@@ -78,6 +78,9 @@ def _lung_shunt(result: Result) -> tuple[RecordPart, ...]:
     rows += [("images", images)] if images else []
     for row in shunt.counts:
         views = "" if row.anterior is None else f" (anterior {row.anterior:.0f}, posterior {row.posterior:.0f})"
+        if row.anterior_background or row.posterior_background:
+            under = f"{row.anterior_background:.0f} and {row.posterior_background:.0f}"
+            views = f"{views[:-1]}; background of {under} subtracted)"
         rows.append((f"counts, {row.region}", f"{row.counts:.0f}{views}"))
     return (RecordPart("Lung shunt", ("", ""), tuple(rows), "ll"),)
 

@@ -179,8 +179,9 @@ class LungShuntTable(Table):
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
     an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
-    first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"; `attenuation_corrected` where a transmission
-    scan corrected them; `nuclide` if the files name none); "value" the number `fraction`.
+    first; `planar_rois`: a mask file with the ROIs "lungs" and "liver", and "background" if it is to be subtracted;
+    `attenuation_corrected` where a transmission scan corrected them; `nuclide` if the files name none); "value" the
+    number `fraction`.
     """
 
     method: Literal["spect", "planar", "value"]

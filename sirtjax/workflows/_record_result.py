@@ -92,14 +92,18 @@ class RegionCounts:
 
     Attributes:
       region: "lungs" or "liver".
-      counts: counts in the organ; of two views their geometric mean.
-      anterior, posterior: counts in both planar views; None from SPECT.
+      counts: counts in the organ; of two views their geometric mean, above the background.
+      anterior, posterior: counts in both planar views, with the background; None from SPECT.
+      anterior_background, posterior_background: counts of the background in the ROI; 0 without a ROI "background",
+        None from SPECT.
     """
 
     region: Literal["lungs", "liver"]
     counts: float
     anterior: float | None = None
     posterior: float | None = None
+    anterior_background: float | None = None
+    posterior_background: float | None = None
 
 
 @dataclass(frozen=True)

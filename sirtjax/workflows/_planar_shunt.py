@@ -1,0 +1,111 @@
+"""The lung shunt fraction of a case from an anterior and a posterior planar view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from sirtjax import dicom, dosimetry, formats
+from sirtjax.dosimetry import Check, make_check
+from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
+from sirtjax.workflows._record_result import RegionCounts
+
+View = NDArray[np.float32]
+
+
+def planar_lung_shunt(
+    case: Case, views: tuple[Path, ...], rois: Path
+) -> tuple[float, str, tuple[Check, ...], tuple[RegionCounts, ...]]:
+    """Returns the lung shunt fraction of two planar views, its source, checks and counts.
+
+    The ROI "background" is optional. Its mean per pixel is subtracted from each pixel of both organs, per view.
+
+    Args:
+      case: the case.
+      views: one DICOM source with both views, or two NIfTI files, anterior first.
+      rois: mask file with the ROIs "lungs" and "liver", and perhaps "background".
+
+    Raises:
+      GeometryError: the ROIs do not have the pixels of the views.
+      ConfigError: the image is of another nuclide, or the background overlaps an organ.
+      InputError: an organ has no ROI, or the liver has no counts above the background.
+    """
+    anterior, posterior, named = _planar_views(views)
+    # The lungs are measured before the treatment, also where a verification uses the result.
+    allowed = allowed_nuclides("plan", treated_nuclide(case).symbol)
+    checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.lung_shunt.nuclide, allowed)
+    regions = _regions(rois, anterior, posterior)
+    background = regions.pop("background", None)
+    counts = {organ: _counts(region, background, anterior, posterior) for organ, region in regions.items()}
+    fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
+    if fraction == 0.0:
+        checks = (*checks, make_check("SJ206"))
+    corrected = "transmission-corrected" if case.lung_shunt.attenuation_corrected else "no attenuation correction"
+    subtracted = "no background subtracted" if background is None else "background subtracted"
+    source = f"geometric mean of the anterior and posterior views, {corrected}, {subtracted}"
+    return fraction, source, checks, (_row("lungs", counts["lungs"]), _row("liver", counts["liver"]))
+
+
+def _regions(rois: Path, anterior: View, posterior: View) -> dict[str, Bool[np.ndarray, "x z"]]:
+    masks = formats.read_masks(rois)
+    found = {organ: formats.select_mask(masks, organ) for organ in ("lungs", "liver")}
+    if "background" in map(str.lower, masks):
+        found["background"] = formats.select_mask(masks, "background")
+    regions = {}
+    for name, labels in found.items():
+        region = np.asarray(labels.array).squeeze() > 0
+        if not region.shape == anterior.shape == posterior.shape:
+            raise GeometryError(
+                f"{rois}: ROIs of {region.shape} pixels on views of {anterior.shape} and {posterior.shape}; "
+                "draw them on the views"
+            )
+        regions[name] = region
+    for organ in ("lungs", "liver"):
+        if "background" in regions and (regions["background"] & regions[organ]).any():
+            raise ConfigError(f'{rois}: the ROI "background" overlaps "{organ}"; draw it outside both organs')
+    return regions
+
+
+def _counts(
+    region: Bool[np.ndarray, "x z"], background: Bool[np.ndarray, "x z"] | None, anterior: View, posterior: View
+) -> dosimetry.ConjugateCounts:
+    under = [0.0, 0.0]
+    if background is not None:
+        under = [float(view[background].mean(dtype=np.float64)) * int(region.sum()) for view in (anterior, posterior)]
+    return dosimetry.ConjugateCounts(
+        anterior=float(anterior[region].sum(dtype=np.float64)),
+        posterior=float(posterior[region].sum(dtype=np.float64)),
+        anterior_background=under[0],
+        posterior_background=under[1],
+    )
+
+
+def _row(region: Literal["lungs", "liver"], views: dosimetry.ConjugateCounts) -> RegionCounts:
+    mean = float(
+        dosimetry.geometric_mean_counts(
+            views.anterior,
+            views.posterior,
+            anterior_background_counts=views.anterior_background,
+            posterior_background_counts=views.posterior_background,
+        )
+    )
+    return RegionCounts(
+        region, mean, views.anterior, views.posterior, views.anterior_background, views.posterior_background
+    )
+
+
+def _planar_views(paths: tuple[Path, ...]) -> tuple[View, View, tuple[str, ...]]:
+    """Reads the flat anterior and posterior view and the nuclides they name: one DICOM source or two NIfTI files."""
+    if len(paths) == 1:
+        planar = dicom.read_planar(paths[0])
+        return planar.anterior, planar.posterior, planar.radionuclides
+    images = [formats.read_image(path) for path in paths]
+    anterior, posterior = (np.asarray(image.volume.array, np.float32).squeeze() for image in images)
+    named = dict.fromkeys(name for image in images for name in image.source.radionuclides)
+    return anterior, posterior, tuple(named)
