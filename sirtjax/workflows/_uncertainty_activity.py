@@ -23,6 +23,7 @@ from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_
 OF_AN_ACTIVITY = ("calibration", "residual")
 # An activity differs from the bound that sets it by less than this, unless the bound is that of several injections.
 OWN_BOUND = 1e-3
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +75,10 @@ def activity_rows(known: ActivityInputs) -> tuple[tuple[ActivityUncertainty, ...
     """
     bounds: list[ActivityUncertainty] = []
     chosen: list[_Bound] = []
-    for injection in known.result.injections:
+    for place, injection in enumerate(known.result.injections):
         found = [_bound(known, row) for row in injection.bounds]
         bounds += [_row(injection.territory, one, row.side) for one, row in zip(found, injection.bounds, strict=True)]
-        chosen.append(_prescribed(known, injection, found))
+        chosen.append(_prescribed(known, injection, found, place))
     rows = [_row(one.territory, two, None) for one, two in zip(known.result.injections, chosen, strict=True)]
     return tuple(bounds), (*rows, _row(None, _together(known, chosen), None))
 
@@ -152,11 +153,11 @@ def inverse_spread(spread: Spread) -> Spread:
     )
 
 
-def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Sequence[_Bound]) -> _Bound:
+def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Sequence[_Bound], place: int) -> _Bound:
     """The activity of an injection: the nearest bound of each simulation, or a known activity."""
     limiting = next((one for one in bounds if one.name == injection.limiting_objective), None)
     if limiting is None:
-        return _known_activity(known, injection.activity_mbq)
+        return _known_activity(known, injection.activity_mbq, place)
     side = [one for one in bounds if one.side == limiting.side]
     if abs(injection.activity_mbq - limiting.value_mbq) > OWN_BOUND * limiting.value_mbq:
         # The limit binds several injections together: their activities change in proportion.
@@ -231,16 +232,22 @@ def _spread(samples: Float64[np.ndarray, " count"], like: Spread | None, level: 
     )
 
 
-def _known_activity(known: ActivityInputs, activity_mbq: float) -> _Bound:
-    """An activity that was measured or chosen: the calibrator and the residual are uncertain."""
+def _known_activity(known: ActivityInputs, activity_mbq: float, place: int) -> _Bound:
+    """An activity that was measured or chosen: the calibrator and the residual are uncertain.
+
+    All injections have the same error of the calibrator; each vial has a residual of its own.
+    """
     sizes = {source.name: source.sizes[0] for source in known.sources if source.name in OF_AN_ACTIVITY}
     variance = sum(size**2 for size in sizes.values())
     if variance <= 0:
         return _Bound("", "activity", activity_mbq, activity_mbq, None, "its uncertainty is stated as 0")
     count = len(np.asarray(known.found.log_ratios.mean_gy))
     deviation = math.sqrt(variance)
-    # Exact quantiles of a normal distribution: nothing is simulated.
-    samples = deviation * special.ndtri((np.arange(count) + 0.5) / count)
+    # Exact quantiles of a normal distribution: nothing is simulated. Multiples of an irrational number, another one for
+    # each vial, give those of the residual an order that is uncorrelated with the others.
+    quantiles = special.ndtri((np.arange(count) + 0.5) / count)
+    order = np.argsort(np.arange(count) * math.sqrt(PRIMES[place % len(PRIMES)]) % 1.0)
+    samples = sum(size * (quantiles[order] if name == "residual" else quantiles) for name, size in sizes.items())
     budget = {name: size**2 / variance for name, size in sizes.items()}
     half = float(special.ndtri(0.5 + known.level / 2.0)) * deviation
     exact = Spread(samples, -half, 0.0, half, 0.0, deviation, 0.0, deviation, False, budget)
