@@ -72,13 +72,13 @@ def order(
         shelf_life_h=shelf_life_h,
         before_calibration_h=before_calibration_h,
     )
+    cautions: tuple[str, ...] = ()
     if plan is not None:
         if not (activity_mbq is None and residual_fraction is None and mean_dose_gy is None):
             raise ConfigError("--activity-mbq, --residual-fraction and --mean-dose-gy are in the plan; omit them")
         from sirtjax.workflows import order_plan, plan_cautions
 
-        for caution in plan_cautions(plan):
-            _console.note(caution)
+        cautions = plan_cautions(plan)
         orders = order_plan(plan, injections, terms=terms, device=device)
     else:
         if activity_mbq is None or residual_fraction is None or device is None:
@@ -91,8 +91,10 @@ def order(
         )
         orders = (order_vials(wanted, load_vials(device), injections, terms=terms),)
     if as_json:
-        _console.emit_json([one.to_json() for one in orders])
+        _console.emit_json([one.to_json() | {"cautions": cautions} for one in orders])
     else:
+        for caution in cautions:
+            _console.emit_text(f"Caution: {caution}")
         for one in orders:
             _print(one)
     refused = [one.wanted.name for one in orders if not one.fitting]

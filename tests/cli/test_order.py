@@ -61,9 +61,12 @@ def test_a_draft_and_errors_of_the_plan_are_said_before_the_order(tmp_path):
     assert "DRAFT" not in run(plan_file(tmp_path), *at).output
     error = {"code": "SJ402", "severity": "error", "message": "", "where": None, "value": None, "limit": None}
     path = plan_file(tmp_path, unreviewed_masks=["liver: segmented automatically"], checks=[error])
-    shown = run(path, *at).output
-    assert "the plan is a DRAFT: liver: segmented automatically" in shown
-    assert "the plan has checks that are errors: SJ402" in shown
+    shown = run(path, *at).stdout  # the result, not talk that --quiet hides
+    assert "Caution: the plan is a DRAFT: liver: segmented automatically" in shown
+    assert "Caution: the plan has checks that are errors: SJ402" in shown
+    for one in json.loads(run(path, *at, "--json").stdout):
+        assert len(one["cautions"]) == 2
+        assert "DRAFT" in one["cautions"][0]
 
 
 def test_tables_and_json_of_numbers():
