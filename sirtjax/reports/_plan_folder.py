@@ -176,16 +176,19 @@ def write_plan(
 
     Raises:
       OutputError: the folder exists and neither `resume` nor `force` is set, it contains an input of the run, or with
-        `resume` it is of another patient or a mask that was edited manually would be recomputed.
+        `resume` it is of another patient or a mask that was edited manually would be recomputed, or with `force`
+        such a mask would be lost.
       InputError: a file or a value of the case is not valid.
     """
     from sirtjax import io
     from sirtjax.reports._overwritten import refuse_folder_of_other_patient, refuse_inputs_in_output
-    from sirtjax.reports._steps_folder import load_steps
+    from sirtjax.reports._steps_folder import load_steps, refuse_edited_steps
 
     refuse_inputs_in_output(output, case, case_file=case_file)
     if resume:
         refuse_folder_of_other_patient(output, case)
+    elif force:
+        refuse_edited_steps(output / "steps")
     with io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case, by_results=True, on_note=on_note) if resume else None
         result, left_out = fill_plan_folder(

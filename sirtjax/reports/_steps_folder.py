@@ -14,6 +14,7 @@ from sirtjax.reports._steps_state import (
     EDITED_TRANSFORM,
     StepState,
     earlier_results,
+    edited_files,
     fingerprint,
     from_results,
     refuse_lost_edits,
@@ -217,6 +218,27 @@ def saved_step_states(folder: Path, case: Case) -> tuple[StepState, ...]:
       InputError: the index of the steps is damaged.
     """
     return step_states(_absolute(case), _read_index(folder), folder)
+
+
+def refuse_edited_steps(folder: Path) -> None:
+    """Refuses to replace a folder of steps in which a result was edited manually.
+
+    Args:
+      folder: folder of the steps, which need not exist.
+
+    Raises:
+      OutputError: a result was edited.
+      ImageFormatError: the index of the steps is damaged.
+    """
+    from sirtjax.errors import OutputError
+
+    edited = edited_files(_read_index(folder), folder)
+    if edited:
+        verb, it = ("was", "it") if len(edited) == 1 else ("were", "them")
+        raise OutputError(
+            f"{', '.join(map(str, edited))} {verb} edited by hand and would be lost; use {it} with --resume, or move "
+            f"or delete {it}"
+        )
 
 
 def load_saved_case(folder: Path) -> Case:

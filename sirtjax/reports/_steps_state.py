@@ -168,6 +168,23 @@ def refuse_lost_edits(state: StepState, folder: Path) -> None:
     )
 
 
+def edited_files(entries: StepIndex, folder: Path) -> tuple[Path, ...]:
+    """Returns the files of all steps that were edited manually, also those that an earlier run used.
+
+    Args:
+      entries: index of the saved steps.
+      folder: folder of the steps.
+    """
+    from sirtjax.io import file_sha256
+
+    found: list[str] = []
+    for step, entry in entries.items():
+        hashes = written_hashes(step, entry)
+        found += [file for file, sha256 in hashes.items() if (file_sha256(folder / file) or sha256) != sha256]
+        found += [file for file in _kept_edits(step, entry) if (folder / file).exists()]
+    return tuple(folder / file for file in dict.fromkeys(found))
+
+
 def from_results(reason: str) -> bool:
     """Returns whether a reason is the result of an earlier step, and not an input of the case."""
     return reason.startswith(RESULT)

@@ -10,6 +10,7 @@ import pytest
 from sirtjax.formats import read_masks
 from sirtjax.io import read_nifti_array, write_nifti
 from sirtjax.reports import load_steps
+from sirtjax.reports._steps_folder import refuse_edited_steps
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
 
@@ -94,6 +95,26 @@ def test_a_mask_corrected_by_hand_is_used(run, folder, tmp_path):
     assert liver["mask_ml"] == pytest.approx((cut > 0).sum() * geometry.voxel_volume_ml)
     kept, _ = read_nifti_array(file)
     assert np.array_equal(kept > 0, cut > 0)
+    # A run used and wrote it again; it is still the work of a person.
+    refused = run("plan", path, "-o", tmp_path, "--force", "--no-pdf")
+    assert refused.code == 2 and "liver.nii.gz was edited by hand and would be lost" in refused.err
+
+
+def test_force_does_not_discard_a_mask_corrected_by_hand(run, folder, tmp_path):
+    path = case.write_case(folder)
+    assert run("step", "liver", path, "-o", tmp_path).code == 0
+    refuse_edited_steps(tmp_path / "steps")  # nothing was edited
+    refuse_edited_steps(tmp_path / "none")
+    file = tmp_path / "steps" / "liver" / "liver.nii.gz"
+    array, geometry = read_nifti_array(file)
+    write_nifti(file, LabelMap.from_mask(np.roll(array, 1, axis=0) > 0, geometry, name="liver"), force=True)
+    before = file.read_bytes()
+    done = run("plan", path, "-o", tmp_path, "--force", "--no-pdf")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert f"{file} was edited by hand and would be lost; use it with --resume" in done.err
+    assert file.read_bytes() == before
+    file.unlink()
+    refuse_edited_steps(tmp_path / "steps")
 
 
 def test_a_step_can_be_made_again(run, folder, tmp_path, made):
