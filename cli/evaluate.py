@@ -10,7 +10,7 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, FloLabels, FloPoints, ForceFile, LabelNames, RefLabels, RefPoints
-from sirtjax.errors import ComputationError, ConfigError, OutputError
+from sirtjax.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from sirtjax.metrics import RegistrationQuality
@@ -102,11 +102,7 @@ def _one(files: RegistrationCase, *, keep_holes: bool, output: Path | None, forc
         _print(files.case, quality)
     for line in quality.notes:
         note(line)
-    if quality.out_of_view:
-        raise ComputationError(
-            f"{files.case}: out of view: {', '.join(quality.out_of_view)}; there is no RMSD. Look at the transform, "
-            "and whether the masks belong to its images"
-        )
+    studies.check_measured(files.case, quality)
 
 
 def _many(listed: list[RegistrationCase], *, keep_holes: bool, output: Path | None, force: bool, as_json: bool) -> None:

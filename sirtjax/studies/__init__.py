@@ -11,6 +11,7 @@ from sirtjax.studies._gradient_search import GradientSearch as GradientSearch
 from sirtjax.studies._gradient_search import search_weights_by_gradient as search_weights_by_gradient
 from sirtjax.studies._registration_cases import RegistrationCase as RegistrationCase
 from sirtjax.studies._registration_cases import RegistrationOutcome as RegistrationOutcome
+from sirtjax.studies._registration_cases import check_measured as check_measured
 from sirtjax.studies._registration_cases import read_registration_cases as read_registration_cases
 from sirtjax.studies._registration_study import RegistrationStudy as RegistrationStudy
 from sirtjax.studies._registration_study import evaluate_registration_case as evaluate_registration_case
@@ -58,6 +59,7 @@ __all__ = [
     "SurfacePoint",
     "Visited",
     "WeightSearch",
+    "check_measured",
     "compare_models",
     "compare_observers",
     "evaluate_registration_case",

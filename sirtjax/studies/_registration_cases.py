@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.errors import ComputationError, ConfigError, SirtjaxError
 from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
@@ -128,6 +128,23 @@ def reason_without_rmsd(quality: RegistrationQuality) -> str:
         return ""
     lost = [label.name for label in quality.labels if label.kind == "organ" and not math.isfinite(label.msd_mm)]
     return f"no RMSD: no surface distance of {', '.join(lost)}, which fills no voxel of the reference mask by half"
+
+
+def check_measured(case: str, quality: RegistrationQuality) -> None:
+    """Checks that a registration has an RMSD.
+
+    Args:
+      case: name of the case, for the message.
+      quality: its metrics.
+
+    Raises:
+      ComputationError: it has none.
+    """
+    reason = reason_without_rmsd(quality).removeprefix("no RMSD: ")
+    if reason:
+        raise ComputationError(
+            f"{case}: {reason}; there is no RMSD. Look at the transform, and whether the masks belong to its images"
+        )
 
 
 def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:

@@ -12,6 +12,7 @@ from sirtjax.studies import (
     RegistrationCase,
     SegmentationCase,
     SegmentationRules,
+    check_measured,
     evaluate_registration_case,
     evaluate_registration_cases,
     evaluate_segmentation_cases,
@@ -169,3 +170,6 @@ def test_an_organ_without_a_surface_is_a_failed_case_and_not_the_end_of_all(tmp_
     assert math.isfinite(float(rows[1]["mcd_mm liver"]))
     with pytest.raises(ComputationError, match=r"1 of 2 cases could not be measured and are not in the RRMSD; .*speck"):
         study.check_complete()
+    check_measured("good", study.outcomes[0].quality)
+    with pytest.raises(ComputationError, match=r"speck: no surface distance of liver, .*; there is no RMSD\. Look at"):
+        check_measured("speck", study.outcomes[1].quality)
