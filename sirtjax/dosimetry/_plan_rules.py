@@ -38,7 +38,13 @@ PLAN_RULES: tuple[CheckRule, ...] = (
         "SJ313", "error", "Lung density by the CT",
         "the lung mask has {value} {unit} by the CT, expected {limit} {unit}: its values are not in HU, or the mask is "
         "not lung; the lung mass and the lung dose are wrong",
-        limit=(0.1, 0.6), unit="g/mL",
+        limit=(0.07, 0.6), unit="g/mL",
+    ),
+    rule(
+        "SJ314", "warning", "Lungs partly outside the CT",
+        "the CT shows {value} of the lungs (less than {limit}): their mass is extended by volume, and with it the lung "
+        "dose is uncertain; use a CT of the whole lungs, or state dose.lung_mass_g",
+        limit=0.98, unit="1",
     ),
     rule(
         "SJ561", "warning", "Viable part outside its lesion",

@@ -17,8 +17,8 @@ def _has_time_of_day(value: object) -> object:
     if isinstance(value, datetime) or (isinstance(value, str) and DAY_AND_TIME.fullmatch(value.strip())):
         return value
     if isinstance(value, date) or (isinstance(value, str) and DAY.fullmatch(value.strip())):
-        raise ValueError("the date has no time of day; write it as 2026-11-25T10:00")
-    raise ValueError("expected a date and time such as 2026-11-25T10:00")
+        raise ValueError("the date has no time of day; write it as 2026-11-25T10:00:00")
+    raise ValueError("expected a date and time such as 2026-11-25T10:00:00")
 
 
 Moment = Annotated[datetime, BeforeValidator(_has_time_of_day)]

@@ -10,6 +10,8 @@ from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._coverage_checks import (
+    ct_lungs_checks,
+    liver_fraction_away,
     lung_density_checks,
     lung_overlap_checks,
     seen_lungs_checks,
@@ -36,7 +38,7 @@ def case_checks(
     found += _automatic_checks(products)
     found += _mask_checks(case, products, setting, vois)
     found += viable_checks(setting.vois, vois, resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm)
-    found += _count_checks(products, setting, vois)
+    found += _count_checks(case, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
@@ -121,27 +123,29 @@ def _mask_checks(
     return found
 
 
-def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult]) -> list[Check]:
+def _count_checks(case: Case, setting: DosimetryContext, vois: Sequence[VoiResult]) -> list[Check]:
     found: list[Check] = []
     for row in vois:
         if row.kind == "lesion" and row.tn_ratio is not None:
             found += dosimetry.tn_ratio_checks(row.name, tn_ratio=row.tn_ratio)
     counts = np.asarray(setting.mapped.activity.array, np.float32)
     liver = setting.mapped.occupancy["liver"]
-    territories = np.zeros_like(liver)
-    for weight in setting.territories.values():
-        territories = np.maximum(territories, weight)
     lesions = np.zeros_like(liver)
     for voi in setting.vois:
         if voi.kind == "lesion":
             lesions = np.maximum(lesions, voi.weight)
     in_liver = float(np.vdot(counts, liver))
-    in_territories = float(np.vdot(counts, np.minimum(liver, territories)))
     everywhere = float(counts.sum(dtype=np.float64)) / setting.mapped.activity_in_grid
     lungs = setting.mapped.lungs
     expected = in_liver / everywhere + (0.0 if lungs is None else lungs.activity_fraction)
     found += dosimetry.counts_checks(
-        liver_fraction_outside_territories=1.0 - in_territories / in_liver if in_liver > 0 else 0.0,
+        liver_fraction_outside_territories=liver_fraction_away(
+            counts,
+            liver,
+            list(setting.territories.values()),
+            setting.mapped.geometry.spacing_mm,
+            fwhm_mm=case.images.activity.resolution_fwhm_mm,
+        ),
         fraction_outside_liver_and_lungs=max(1.0 - expected, 0.0),
         cold_fractions=cold_fractions(counts, liver, setting.treated(), lesions, setting.mapped.geometry.spacing_mm),
     )
@@ -156,6 +160,7 @@ def _lung_checks(
     density = () if own is None else lung_density_checks(own.ct_mass_g, volume_ml=own.warped_ml)
     return [
         *(density if case.dose.lung_mass_g is None else ()),
+        *(ct_lungs_checks(own.ct_seen_fraction) if own and case.dose.lung_mass_g is None else ()),
         *(seen_lungs_checks(own.seen_fraction) if own and setting.shunt.method == "spect" else ()),
         *dosimetry.lung_shunt_checks(
             max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"

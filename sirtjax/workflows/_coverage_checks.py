@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from scipy import ndimage
 
 from sirtjax.dosimetry import CHECKS, Check, make_check
 
 LIMITS = {rule.code: rule.limit for rule in CHECKS}
+UNKNOWN_FWHM_MM = 15.0
 
 
 def lung_overlap_checks(overlap_ml: float, *, liver_ml: float) -> tuple[Check, ...]:
     """Returns SJ112: a part of the liver is also lung.
 
     Args:
-      overlap_ml: volume of the liver mask in the lung mask, or without one in lung by the CT.
+      overlap_ml: volume of the liver mask in the lung mask or in lung by the CT.
       liver_ml: volume of the liver.
     """
     limit = LIMITS["SJ112"]
@@ -31,27 +33,50 @@ def seen_voi_checks(voi: str, seen_fraction: float) -> tuple[Check, ...]:
     return _below("SJ113", seen_fraction, voi)
 
 
+def ct_lungs_checks(seen_fraction: float) -> tuple[Check, ...]:
+    """Returns SJ314: the CT shows only a part of the lungs, whose mass is extended."""
+    return _below("SJ314", seen_fraction, None)
+
+
 def seen_lungs_checks(seen_fraction: float) -> tuple[Check, ...]:
     """Returns SJ611: the activity image shows only a part of the lungs."""
     return _below("SJ611", seen_fraction, None)
 
 
-def uninjected_checks(
+def liver_fraction_away(
     counts: Float[np.ndarray, "i j k"],
     liver: Float[np.ndarray, "i j k"],
-    injected: Sequence[Float[np.ndarray, "i j k"]],
-) -> tuple[Check, ...]:
-    """Returns SJ205: the liver shows activity outside the injected territories.
+    territories: Sequence[Float[np.ndarray, "i j k"]],
+    spacing_mm: tuple[float, float, float],
+    *,
+    fwhm_mm: float | None,
+) -> float:
+    """Returns the fraction of the liver's counts that lie outside all territories, beyond their blur.
+
+    The blur of a camera leaves a quarter of the counts of a small segment around it, but hardly any one FWHM away.
 
     Args:
       counts: activity image on the dose grid.
       liver: fraction of each voxel in the liver.
-      injected: fraction of each voxel in each injected territory.
+      territories: fraction of each voxel in each territory.
+      spacing_mm: voxel spacing.
+      fwhm_mm: resolution of the image; None counts as 15 mm, that of a SPECT.
     """
     in_liver = float(np.vdot(counts, liver))
-    inside = float(np.vdot(counts, np.minimum(liver, np.maximum.reduce(list(injected)))))
+    inside = np.maximum.reduce(list(territories)) >= 0.5
+    if in_liver <= 0 or not inside.any():
+        return 0.0 if in_liver <= 0 else 1.0
+    far = ndimage.distance_transform_edt(~inside, sampling=spacing_mm) > (fwhm_mm or UNKNOWN_FWHM_MM)
+    return float(np.vdot(counts, np.where(far, liver, 0))) / in_liver
+
+
+def uninjected_checks(fraction: float) -> tuple[Check, ...]:
+    """Returns SJ205: the liver shows activity outside the injected territories.
+
+    Args:
+      fraction: fraction of the liver's counts that are outside, from `liver_fraction_away`.
+    """
     limit = LIMITS["SJ205"]
-    fraction = 1.0 - inside / in_liver if in_liver > 0 else 0.0
     return (make_check("SJ205", value=fraction),) if isinstance(limit, float) and fraction > limit else ()
 
 

@@ -61,6 +61,10 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
         if hu is None:
             raise ConfigError(f'dose.density = "{table.density}" is computed from the CT: add [images.ct]')
         density = np.asarray(dosimetry.density_g_per_ml(hu, curve), np.float32)
+        inside = _liver_fraction(mapped)
+        density = np.where(
+            _light(hu) > 0, inside * np.float32(liver_density_g_per_ml) + (1 - inside) * density, density
+        )
         return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
     if hu is not None:
         in_lung = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
@@ -77,10 +81,12 @@ def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
         lung = _light(hu)
     if lung is None:
         return np.zeros(mapped.geometry.shape, np.float32)
-    for name, weight in mapped.occupancy.items():
-        if name != "lungs":
-            lung = np.minimum(lung, 1 - weight)
-    return lung
+    return np.minimum(lung, 1 - _liver_fraction(mapped))
+
+
+def _liver_fraction(mapped: ResampledCase) -> Array:
+    """The fraction of each voxel in the liver, its lesions or territories."""
+    return np.maximum.reduce([weight for name, weight in mapped.occupancy.items() if name != "lungs"])
 
 
 def _light(hu: Array) -> Array:
@@ -88,16 +94,15 @@ def _light(hu: Array) -> Array:
 
 
 def liver_in_lung_ml(mapped: ResampledCase) -> float:
-    """Returns the volume in mL that is liver by its mask and lung by the lung mask.
+    """Returns the volume in mL that is liver by its mask, and lung by the lung mask or the CT.
 
-    Without a lung mask, the CT shows what is lung.
+    The larger of both counts.
     """
-    if mapped.lungs is not None:
-        return mapped.lungs.overlap_ml
+    overlap_ml = 0.0 if mapped.lungs is None else mapped.lungs.overlap_ml
     if mapped.ct_hu is None:
-        return 0.0
+        return overlap_ml
     light = _light(np.asarray(mapped.ct_hu.array, np.float32))
-    return float(np.vdot(light, mapped.occupancy["liver"])) * mapped.geometry.voxel_volume_ml
+    return max(overlap_ml, float(np.vdot(light, mapped.occupancy["liver"])) * mapped.geometry.voxel_volume_ml)
 
 
 def dose_method(table: DoseTable, protocol: dosimetry.Protocol) -> DoseMethod:

@@ -60,8 +60,10 @@ def reassign_shunt(case: Case, products: AllStepResults, shunt: LungShunt, *, de
     counts = tuple(reassigned_counts(organs, width_mm * np.float32(scale)) for scale in scales)
     # On its own voxels, as the plan has it without the correction.
     seen = 1.0 if products.resampling.lungs is None else products.resampling.lungs.seen_fraction
-    measured = shunt.fraction if shunt.method == "spect" else shunt_fraction(*organs.measured, seen_fraction=seen)
-    fractions = Reassigned(measured, *(shunt_fraction(*pair, seen_fraction=seen) for pair in counts))
+    measured = (
+        shunt.fraction if shunt.method == "spect" else shunt_fraction(organs, *organs.measured, seen_fraction=seen)
+    )
+    fractions = Reassigned(measured, *(shunt_fraction(organs, *pair, seen_fraction=seen) for pair in counts))
     found = replace(shunt, reassigned=ReassignedShunt(organs, counts, fractions))
     checks = _checks(case, fractions, device=device)
     if table.lungs == "show":

@@ -34,6 +34,7 @@ class LungRegion:
       overlap_ml: volume that is in both masks, lungs and liver. It is liver.
       ct_mass_g: mass of the whole lungs by the CT numbers; None without a CT. Lung outside the CT has the mean density
         of that inside.
+      ct_seen_fraction: fraction of the lungs that the CT shows; 1 without a CT.
       activity_fraction: fraction of the activity image's total in the lungs.
     """
 
@@ -43,6 +44,7 @@ class LungRegion:
     image_ml: float
     overlap_ml: float
     ct_mass_g: float | None
+    ct_seen_fraction: float
     activity_fraction: float
 
     @property
@@ -91,13 +93,14 @@ def lung_region(
         raise GeometryError(f"the {name} lie inside the liver; check both masks")
     seen = pipeline.field_of_view(activity.geometry.shape, activity.geometry.affine, grid.affine, grid.shape)
     weight: Array = np.asarray(whole * np.asarray(seen), np.float32)
-    mass_g = None
+    mass_g, ct_seen_fraction = None, 1.0
     if ct_hu is not None:
         hu = np.asarray(spatial.resample(ct_hu, grid, order="linear", fill=-1000.0, antialias=True).array, np.float32)
         shown = whole * np.asarray(
             pipeline.field_of_view(ct_hu.geometry.shape, ct_hu.geometry.affine, grid.affine, grid.shape)
         )
         shown_ml = float(shown.sum(dtype=np.float64)) * grid.voxel_volume_ml
+        ct_seen_fraction = shown_ml / warped_ml if shown_ml < WHOLE_FRACTION * warped_ml else 1.0
         if shown_ml > 0:
             found_g = float(_lung_mass_g(hu, shown.astype(np.float32), np.float32(grid.voxel_volume_ml)))
             mass_g = found_g * warped_ml / shown_ml
@@ -111,6 +114,7 @@ def lung_region(
         image_ml=float(on_image.sum(dtype=np.float64)) * activity.geometry.voxel_volume_ml,
         overlap_ml=max(drawn_ml - warped_ml, 0.0),
         ct_mass_g=mass_g,
+        ct_seen_fraction=ct_seen_fraction,
         activity_fraction=float(np.vdot(image, on_image)) / max(float(image.sum(dtype=np.float64)), 1e-30),
     )
 

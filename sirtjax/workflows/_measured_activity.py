@@ -117,9 +117,10 @@ def _absolute_scale(
 
 
 def _relative_scale(regions: MeasuredRegions, deposit: ActivityAndDose) -> ActivityScale:
-    """MBq per count: the injected activity is what liver, lungs and extrahepatic VOIs show."""
-    shown = [regions.liver, *([] if regions.lungs is None else [regions.lungs.weight]), *regions.extrahepatic.values()]
-    counts = sum(regions.total(weight) for weight in shown)
+    """MBq per count: the injected activity is in liver, whole lungs and extrahepatic VOIs."""
+    counts = sum(regions.total(weight) for weight in (regions.liver, *regions.extrahepatic.values()))
+    if regions.lungs is not None and regions.volume_ml(regions.lungs.weight) > 0:
+        counts += regions.whole_lungs_total(regions.lungs)
     if counts <= 0:
         raise ConfigError("the activity image shows no counts in liver, lungs and extrahepatic VOIs; check the masks")
     return ActivityScale(deposit.injected_mbq / counts)

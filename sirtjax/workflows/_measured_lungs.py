@@ -50,6 +50,8 @@ def measured_lungs(
         volume_ml = regions.volume_ml(weight)
         extended = whole_ml / volume_ml
         activity_mbq = extended * scale.mbq(regions.total(weight))
+        if margin is None:
+            activity_mbq = scale.mbq(regions.whole_lungs_total(lungs))
         error_mbq = None
         if noise is not None:
             # The noise of the part without blurred liver, for the volume that was measured.

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from sirtjax import ops, spatial
 from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._lung_extension import whole_lung_counts
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._vois import chosen_masks
 
@@ -72,6 +73,13 @@ class MeasuredRegions:
     def volume_ml(self, weight: Float32[np.ndarray, "i j k"]) -> float:
         """Returns the volume of a region."""
         return float(weight.sum(dtype=np.float64)) * self.voxel_ml
+
+    def whole_lungs_total(self, lungs: LungWeights) -> float:
+        """Returns the sum of the image over the whole lungs, of which it shows a part."""
+        seen_fraction = min(self.volume_ml(lungs.weight) / lungs.whole_ml, 1.0)
+        return whole_lung_counts(
+            self.image * lungs.weight, lungs.weight, self.liver, self.spacing_mm, seen_fraction=seen_fraction
+        )
 
     def noise_of_mean(self, weight: Float32[np.ndarray, "i j k"]) -> float | None:
         """Returns the standard error of the mean of a region by its own voxels; None if it has too few."""

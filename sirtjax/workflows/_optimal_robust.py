@@ -16,6 +16,7 @@ from sirtjax.workflows._biology import biology_sets
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import SAMPLE_COUNTS, UncertaintyTable
 from sirtjax.workflows._deposit import ActivityAndDose
+from sirtjax.workflows._lesion_overlap import overlap_message
 from sirtjax.workflows._optimal import OMITTED, OptimalChoice, RobustChoice
 from sirtjax.workflows._optimal_scenarios import robust_problem
 from sirtjax.workflows._partial_volume import partial_volume_result
@@ -113,8 +114,9 @@ def robust_choice(
     moved = partial_volume_result(only_shift, products, setting, deposit, ())
     alignment = None if moved is None else moved.alignment
     sources = case_sources(case, products, setting, table, alignment, fwhm_mm=fwhm_mm)
-    if sources.message:
-        raise InputError(f"prescription.limit_probability: {sources.message}")
+    message = sources.message or overlap_message(setting.vois)
+    if message:
+        raise InputError(f"prescription.limit_probability: {message}")
     starts = [nominal]
     for _ in range(PASSES):
         deposit = superpose(setting, unit_activity, unit_dose, activity)

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry, partial_volume, spatial
+from sirtjax import dosimetry, partial_volume, pipeline, spatial
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._dose_grid import dose_grid
+from sirtjax.workflows._lung_extension import whole_lung_counts
 from sirtjax.workflows._partial_volume_regions import (
     block_means,
     coarsening,
@@ -38,7 +39,7 @@ class OrganImage:
       geometry: grid, which contains liver and lungs.
       counts: (i, j, k) activity image, interpolated.
       image: geometry of the activity image.
-      liver, lungs: (i, j, k) fraction of each voxel in the organ.
+      liver, lungs: (i, j, k) fraction of each voxel in the organ; of the lungs, what the image shows.
       territories: (i, j, k) fraction of each voxel in each territory, by name.
       regions: (n, i, j, k) regions of even uptake: first those of the liver, then the lungs, then everything else.
     """
@@ -80,8 +81,11 @@ def organ_image(
         return np.asarray(spatial.occupancy(labels, name, grid, transform=pull), np.float32)
 
     whole, air = weight(liver), weight(lungs)
-    # Masks may overlap by a voxel at the diaphragm: it is liver.
-    air = np.minimum(air, 1 - whole)
+    # Masks may overlap by a voxel at the diaphragm: it is liver. Tissue outside the image has no counts to show.
+    seen = np.asarray(
+        pipeline.field_of_view(activity.geometry.shape, activity.geometry.affine, grid.affine, grid.shape), np.float32
+    )
+    air = np.minimum(air, 1 - whole) * seen
     room, regions = whole.copy(), []
     divided = {placed[0]: weight(placed) for placed in territories}
     for inside in (*(weight(placed) for placed in lesions), *divided.values()):
@@ -91,7 +95,7 @@ def organ_image(
             regions.append(part)
     if float(room.sum(dtype=np.float64)) > 1.0 or not regions:
         regions.append(room)
-    rest = np.maximum(1 - whole - air, 0)
+    rest = np.maximum(seen - whole - air, 0)
     return OrganImage(
         grid, np.maximum(counts, 0), activity.geometry, whole, air, divided, np.stack([*regions, air, rest])
     )
@@ -163,17 +167,24 @@ def reassigned_counts(
 
 
 def shunt_fraction(
-    liver: Float32[np.ndarray, "i j k"], lungs: Float32[np.ndarray, "i j k"], *, seen_fraction: float = 1.0
+    organs: OrganImage,
+    liver: Float32[np.ndarray, "i j k"],
+    lungs: Float32[np.ndarray, "i j k"],
+    *,
+    seen_fraction: float = 1.0,
 ) -> float:
     """Returns the lung shunt fraction of the counts of both organs.
 
     Args:
+      organs: image and regions.
       liver: counts of the liver.
       lungs: counts of the lungs.
       seen_fraction: fraction of the lungs that the image shows; their counts are extended to the rest.
     """
-    in_lungs, in_liver = (float(counts.sum(dtype=np.float64)) for counts in (lungs, liver))
-    return dosimetry.spect_lung_shunt_fraction(in_lungs / seen_fraction, in_liver)
+    in_lungs = whole_lung_counts(
+        lungs, organs.lungs, organs.liver, organs.geometry.spacing_mm, seen_fraction=seen_fraction
+    )
+    return dosimetry.spect_lung_shunt_fraction(in_lungs, float(liver.sum(dtype=np.float64)))
 
 
 @cached_jit

@@ -107,7 +107,7 @@ def partial_volume_result(
     weights = {voi.name: voi.weight for voi in setting.vois}
     for name, members in voi_regions(setting.vois, fine).items():
         voi = uncorrected.get(name)
-        if voi is None:
+        if voi is None or not members:  # less than a voxel has no region
             continue
         index = max(members, key=lambda one: members[one])
         doses = {
@@ -115,7 +115,8 @@ def partial_volume_result(
             for method, values in gy.items()
         }
         # A recovery coefficient is that of one lesion in normal tissue.
-        if len(members) > 1 or math.isnan(coefficients[index]):
+        coefficient = math.nan if len(members) > 1 else float(coefficients[index])
+        if math.isnan(coefficient):
             doses["recovery"] = CorrectedDose(math.nan)
         if voxelwise is not None:
             # Of another lesion's region only what is in this one.
@@ -126,7 +127,7 @@ def partial_volume_result(
             PartialVolumeRow(
                 name=name,
                 kind="lesion" if voi.kind == "lesion" else "normal territory",
-                recovery_coefficient=float(coefficients[index]),
+                recovery_coefficient=coefficient,
                 below_resolution=radius_mm < fwhm_mm / 2,
                 mean_gy=voi.mean_gy,
                 corrected={method: doses[method] for method in methods},

@@ -13,6 +13,7 @@ from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._lung_extension import FAR_MM, whole_lung_counts
 from sirtjax.workflows._lung_reassignment_record import Reassigned
 from sirtjax.workflows._organ_counts import OrganImage
 from sirtjax.workflows._planar_shunt import planar_lung_shunt
@@ -98,11 +99,21 @@ def lung_shunt(
     weights["lungs"] = np.minimum(weights["lungs"], 1 - weights["liver"])
     image = np.asarray(images.activity.volume.array, np.float32)
     counts = {name: float(np.vdot(image, weight)) for name, weight in weights.items()}
-    fraction = dosimetry.spect_lung_shunt_fraction(counts["lungs"] / seen_fraction, counts["liver"])
+    whole = whole_lung_counts(
+        image * weights["lungs"],
+        weights["lungs"],
+        weights["liver"],
+        images.activity.volume.geometry.spacing_mm,
+        seen_fraction=seen_fraction,
+    )
+    fraction = dosimetry.spect_lung_shunt_fraction(whole, counts["liver"])
     rows = (RegionCounts("lungs", counts["lungs"]), RegionCounts("liver", counts["liver"]))
     source = "counts of the activity image in the lungs and the liver"
     if seen_fraction < 1.0:
-        source += f"; lungs extended by volume from the {100 * seen_fraction:.3g} % that it shows"
+        source += (
+            f"; it shows {100 * seen_fraction:.3g} % of the lungs, the rest has the mean of lung farther than "
+            f"{FAR_MM:g} mm from the liver"
+        )
     return LungShunt(fraction, "spect", source, counts=rows)
 
 
@@ -121,6 +132,10 @@ def lung_mass(case: Case, mapped: ResampledCase, protocol: dosimetry.Protocol) -
     if case.dose.lung_mass_g is not None:
         return LungMass(case.dose.lung_mass_g, "given in the case")
     if mapped.lungs is not None and mapped.lungs.ct_mass_g is not None:
-        return LungMass(mapped.lungs.ct_mass_g, "CT numbers in the lung mask, sum of (HU/1000 + 1) g/mL")
+        source = "CT numbers in the lung mask, sum of (HU/1000 + 1) g/mL"
+        shown = mapped.lungs.ct_seen_fraction
+        if shown < 1.0:
+            source += f"; extended by volume from the {100 * shown:.3g} % of the lungs that the CT shows"
+        return LungMass(mapped.lungs.ct_mass_g, source)
     standard = protocol.standard_lung_mass
     return LungMass(standard.value, f"standard of the protocol: {standard.source}")

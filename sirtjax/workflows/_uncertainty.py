@@ -11,7 +11,7 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import SurfaceSourceTable, UncertaintyTable
 from sirtjax.workflows._contours import where_to_check
 from sirtjax.workflows._deposit import ActivityAndDose
-from sirtjax.workflows._lesion_overlap import lesion_overlaps
+from sirtjax.workflows._lesion_overlap import overlap_message
 from sirtjax.workflows._optimal import OptimalChoice
 from sirtjax.workflows._optimal_probability import plan_probability, probability_checks
 from sirtjax.workflows._products import AllStepResults
@@ -150,15 +150,6 @@ def with_intervals(
     return result, replace(maps, contour_gy_per_mm=shown)
 
 
-def _overlap_message(setting: DosimetryContext) -> str:
-    """Returns why overlapping lesions have no intervals; empty without any. A simulated voxel has one lesion."""
-    for small, large in lesion_overlaps(setting.vois):
-        return (
-            f"the lesions {small} and {large} overlap; draw them apart, or state a part of a lesion as [masks.viable]"
-        )
-    return ""
-
-
 def _intervals(
     case: Case,
     products: AllStepResults,
@@ -183,7 +174,7 @@ def _intervals(
         budget_samples=BUDGET_SAMPLES if table.budget == "sobol" else None,
         seed=table.seed,
         status="refused",
-        message=sources.message or _overlap_message(setting),
+        message=sources.message or overlap_message(setting.vois),
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,

@@ -16,7 +16,7 @@ from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._comparison_record import PlanComparison
-from sirtjax.workflows._coverage_checks import uninjected_checks
+from sirtjax.workflows._coverage_checks import liver_fraction_away, uninjected_checks
 from sirtjax.workflows._decay import (
     STAGED_NOTE,
     InjectionDecay,
@@ -88,8 +88,15 @@ def verify_case(
     image_mbq: float | None = None
     if case.calibration.method == "relative":
         deposit = superpose(setting, *unit_maps(setting), injected)
-        counts = np.asarray(setting.mapped.activity.array, np.float32)
-        checks = (*checks, *uninjected_checks(counts, setting.liver, list(setting.treated().values())))
+        if len(setting.treated()) < len(setting.territories):  # otherwise SJ202 says so
+            outside = liver_fraction_away(
+                np.asarray(setting.mapped.activity.array, np.float32),
+                setting.liver,
+                list(setting.treated().values()),
+                setting.mapped.geometry.spacing_mm,
+                fwhm_mm=case.images.activity.resolution_fwhm_mm,
+            )
+            checks = (*checks, *uninjected_checks(outside))
     else:
         decay = injection_decay(case, images)
         image_mbq = image_activity_mbq(images, decay, setting.nuclide)

@@ -259,9 +259,9 @@ VIAL = 'record.vials=[{{ territory = "right", vial_mbq = 5.0, vial_time = {}, re
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("2026-03-02", "the date has no time of day; write it as 2026-11-25T10:00, found 2026-03-02"),
-        ('"2026-03-02"', "the date has no time of day; write it as 2026-11-25T10:00, found '2026-03-02'"),
-        ("1772445600", "expected a date and time such as 2026-11-25T10:00, found 1772445600"),
+        ("2026-03-02", "the date has no time of day; write it as 2026-11-25T10:00:00, found 2026-03-02"),
+        ('"2026-03-02"', "the date has no time of day; write it as 2026-11-25T10:00:00, found '2026-03-02'"),
+        ("1772445600", "expected a date and time such as 2026-11-25T10:00:00, found 1772445600"),
         ('"1772445600"', "expected a date and time"),
         ("10:30:00", "expected a date and time"),
     ],

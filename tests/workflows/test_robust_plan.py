@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import uncertain_case as stated
 
-from sirtjax.errors import ConfigError
+from sirtjax.errors import ConfigError, InputError
+from sirtjax.io import write_nifti
 from sirtjax.reports import report_html
 from sirtjax.reports._probability_curve import probability_sentences
+from sirtjax.volume import LabelMap
 from sirtjax.workflows import (
     ChoiceProbability,
     OptimalInjection,
@@ -195,3 +197,19 @@ def test_the_robust_optimum_is_prescribed(robust_plan):
     page = report_html(result, maps)
     for text in ("robust optimum (prescribed)", "The case requires 90 %", "limits kept", "targets met"):
         assert text in page
+
+
+@pytest.mark.slow
+def test_overlapping_lesions_have_no_robust_optimum(tmp_path):
+    """As they have no intervals: a voxel of the simulations has one lesion."""
+    outer = dataclasses.replace(case.LESIONS[0], radius_mm=20.0)
+    core = dataclasses.replace(case.LESIONS[0], name="core", radius_mm=14.0)
+    stated.write_patient(tmp_path, lesions=(outer, case.LESIONS[1]))
+    (tmp_path / "lesions").mkdir()
+    for lesion in (outer, core, case.LESIONS[1]):
+        inside = np.asarray(case.masks(case.CT, (lesion,))[1]) > 0
+        write_nifti(tmp_path / "lesions" / f"{lesion.name}.nii", LabelMap.from_mask(inside, case.CT, name=lesion.name))
+    masks = case.case_table()["masks"] | {"lesions": {"path": "lesions", "image": "activity"}}
+    path = case.write_case(tmp_path, prescription=ROBUST, masks=masks, uncertainty=stated.SOURCES, **stated.TABLES)
+    with pytest.raises(InputError, match=r"prescription\.limit_probability: the lesions core and alpha overlap"):
+        plan_case(load_case(path))

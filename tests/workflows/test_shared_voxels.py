@@ -89,7 +89,11 @@ def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path, ct_end
         whole.lung_shunt_dose_gy * whole.lung_mass_g, rel=0.01
     )
     (check,) = [one for one in result.checks if one.code == "SJ611"]
-    assert check.value == pytest.approx(0.5, abs=0.01) and "SJ611" not in slab.codes(whole)
+    assert check.value == pytest.approx(0.5, abs=0.01) and not {"SJ611", "SJ314"} & set(slab.codes(whole))
+    extended = [check.value for check in result.checks if check.code == "SJ314"]
+    assert extended == ([pytest.approx(0.5, abs=0.05)] if ct_ends_too else [])
+    (source,) = [entry.source for entry in result.methods if entry.name == "lung mass"]
+    assert ("extended by volume from the 5" in source) == ct_ends_too
 
 
 def test_a_liver_partly_outside_the_image_has_a_warning(tmp_path):
@@ -133,6 +137,8 @@ def test_a_lesion_around_another_one_is_corrected_as_a_whole(tmp_path, core, she
             )
     # A recovery coefficient is that of a lesion in normal tissue.
     assert np.isnan(rows[shell]["recovery"].mean_gy) and rows[core]["recovery"].mean_gy > 0
+    coefficients = {row.name: row.recovery_coefficient for row in result.partial_volume.rows}
+    assert np.isnan(coefficients[shell]) and 0 < coefficients[core] < 1
     (check,) = [one for one in result.checks if one.code == "SJ116"]
     assert check.where == f"{core} and {shell}" and check.value == pytest.approx(1.0)
 
@@ -219,8 +225,79 @@ def test_activity_in_a_territory_without_injection_is_reported(tmp_path, left):
     image[18:] *= left
     result = verification(tmp_path, image)
     found = [check.value for check in result.checks if check.code == "SJ205"]
-    fraction = left / (1 + left)
+    # Of the 12 layers, the nearest three are less than 15 mm from the right half.
+    fraction = 9 / 12 * left / (1 + left)
     assert found == ([] if fraction < 0.1 else [pytest.approx(fraction, rel=0.01)])
+
+
+def test_the_blur_around_a_small_segment_is_no_activity_outside_it(tmp_path):
+    from scipy import ndimage
+
+    segment = np.zeros(slab.SHAPE, bool)
+    segment[6:16, 6:16, 6:16] = True
+    image = ndimage.gaussian_filter(np.where(segment, 100.0, 0.0), 12.0 / 2.3548 / slab.VOXEL_MM)
+    blurred = 1 - image[segment].sum() / image[slab.LIVER].sum()
+    assert blurred > 0.14
+    divided = np.where(segment, 1, 2) * slab.LIVER
+    parts = LabelMap(divided.astype(np.uint8), slab.GRID, names=((1, "in"), (2, "out")))
+    activity = {"path": "activity.nii", "unit": "counts", "nuclide": "Y-90", "resolution_fwhm_mm": 12.0}
+    for names in (["in", "out"], ["in"]):
+        folder = tmp_path / str(len(names))
+        folder.mkdir()
+        write_nifti(folder / "parts.nii", parts)
+        given = slab.make_case(
+            folder,
+            image,
+            images={"activity": activity},
+            territories={"path": "parts.nii", "image": "activity", "names": names},
+            injections=[{"territory": "in", "activity_mbq": 300.0}],
+            prescription=None,
+        )
+        assert not {"SJ202", "SJ205"} & set(slab.codes(workflows.verify_case(given)[0])), names
+
+
+def test_liver_in_the_lung_of_the_ct_is_liver_with_a_density_curve_too(tmp_path):
+    """A mask that reaches 8 mm beyond the dome of the CT, next to a lung mask that does not overlap it."""
+    hu = np.where(np.arange(slab.SHAPE[2]) < slab.DOME - 2, 40.0, -750.0) * np.ones(slab.SHAPE)
+    result = plan(slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, ct_hu=hu, dose={"density": "gate-gemini-120kv"}))
+    assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.03)
+    (check,) = [one for one in result.checks if one.code == "SJ112"]
+    assert check.value == pytest.approx(2 / 14, rel=1e-5)
+
+
+def test_a_lesion_of_one_voxel_has_no_row_of_the_correction(tmp_path):
+    (tmp_path / "lesions").mkdir()
+    speck = np.zeros(slab.SHAPE, bool)
+    speck[10, 10, 10] = True
+    slab.write_masks(tmp_path / "lesions", speck=speck, large=slab.LESION)
+    activity = {"path": "activity.nii", "unit": "counts", "nuclide": "Tc-99m", "resolution_fwhm_mm": 12.0}
+    case = slab.make_case(
+        tmp_path,
+        UPTAKE,
+        masks={"lesions": {"path": "lesions", "image": "activity"}},
+        images={"activity": activity},
+        partial_volume={"methods": ["gtm", "rbv", "recovery"]},
+    )
+    result = plan(case)
+    assert [row.name for row in result.partial_volume.rows if row.kind == "lesion"] == ["large"]
+    assert result.voi("speck").mean_gy > 0
+
+
+def test_a_relative_verification_divides_the_activity_among_liver_and_whole_lungs(tmp_path):
+    image = UPTAKE + np.where(slab.LUNGS, 20.0, 0.0)
+    shown, geometry = truncated(image)
+    given = slab.make_case(
+        tmp_path,
+        shown,
+        lungs=slab.LUNGS,
+        geometry=geometry,
+        images={"activity": {"path": "activity.nii", "unit": "counts", "nuclide": "Y-90"}},
+        prescription=None,
+    )
+    measured = workflows.verify_case(given)[0].measured_activity.lungs.whole
+    expected = image[slab.LUNGS].sum() / (image[slab.LUNGS].sum() + image[slab.LIVER].sum())
+    assert measured.fraction == pytest.approx(expected, rel=0.01)
+    assert measured.activity_mbq == pytest.approx(2000.0 * expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("offset", "scale", "wrong"), [(0.0, 1.0, False), (1024.0, 1.0, True), (0.0, 1e-3, True)])
