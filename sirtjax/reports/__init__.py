@@ -22,10 +22,10 @@ from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._lung_reassignment_tables import lung_reassignment_rows as lung_reassignment_rows
 from sirtjax.reports._measured_tables import measured_tables as measured_tables
 from sirtjax.reports._optimal_section import optimal_tables as optimal_tables
-from sirtjax.reports._overwritten import refuse_inputs_in_output as refuse_inputs_in_output
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
+from sirtjax.reports._plan_folder import refuse_replacement as refuse_replacement
 from sirtjax.reports._plan_folder import run_step as run_step
 from sirtjax.reports._plan_folder import write_plan as write_plan
 from sirtjax.reports._plan_folder import write_plan_folder as write_plan_folder
@@ -56,6 +56,7 @@ from sirtjax.reports._segment_uptake_file import SuvInputs as SuvInputs
 from sirtjax.reports._segment_uptake_file import UptakeFile as UptakeFile
 from sirtjax.reports._segment_uptake_file import segment_uptake_file as segment_uptake_file
 from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
+from sirtjax.reports._steps_files import own_step_files as own_step_files
 from sirtjax.reports._steps_folder import load_saved_case as load_saved_case
 from sirtjax.reports._steps_folder import load_steps as load_steps
 from sirtjax.reports._steps_folder import save_steps as save_steps
@@ -109,7 +110,8 @@ __all__ = [
     "measure_resolution_file",
     "measured_tables",
     "optimal_tables",
-    "refuse_inputs_in_output",
+    "own_step_files",
+    "refuse_replacement",
     "register_files",
     "registration_html",
     "registration_panels",

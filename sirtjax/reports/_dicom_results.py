@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import sirtjax
-from sirtjax import dicom, spatial
+from sirtjax import dicom, io, spatial
 from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.volume import LabelMap, Volume
@@ -225,8 +225,10 @@ def _write_registration(
 ) -> None:
     if moving is None or moving.frame_of_reference_uid == fixed.frame_of_reference_uid:
         return
-    if fixed.headers[0].get("PatientID") != moving.headers[0].get("PatientID"):
-        left_out.append("the two images have different patient IDs: no registration object is written")
+    # A case can accept that (accept = ["PATIENT_IDS"]), but an object of two patients has no place in an archive.
+    one, other = (io.patient_fingerprint(side.headers[0]) for side in (fixed, moving))
+    if fixed.headers[0].get("PatientID") != moving.headers[0].get("PatientID") or one.contradicts(other):
+        left_out.append("the two images have different patient IDs or names: no registration object is written")
         return
     transform = maps.transform
     if not isinstance(transform, spatial.AffineTransform | spatial.DisplacementField):

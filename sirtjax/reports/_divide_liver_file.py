@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
@@ -117,6 +118,7 @@ def divide_liver_file(
 
     if bool(lines) == bool(masks):
         raise ConfigError("provide either --lines (dividing lines) or --masks (territory masks)")
+    refuse_outputs_that_are_inputs([output], [liver, *lines, *masks, reference, activity])
     on_step("reading")
     image = None if reference is None else formats.read_image(reference)
     whole = _liver(liver, liver_name, image)

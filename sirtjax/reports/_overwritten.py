@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def refuse_inputs_in_output(output: Path, case: Case | Accumulation, *, case_fil
 
 
 def refuse_folder_of_other_patient(output: Path, case: Case) -> None:
-    """Refuses to continue in a folder with the results or steps of another patient.
+    """Refuses to continue in, or to replace, a folder with the results or steps of another patient.
 
     Args:
       output: output folder, which need not exist.
@@ -51,8 +51,36 @@ def refuse_folder_of_other_patient(output: Path, case: Case) -> None:
         if isinstance(found, str) and found != case.patient.id:
             raise OutputError(
                 f"{output}: {file} is of another patient (patient.id differs from that of the case); "
-                "choose another folder"
+                "choose another folder, or delete this one"
             )
+
+
+def refuse_outputs_that_are_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuses to overwrite an input of the run.
+
+    Args:
+      outputs: files or folders to write, which need not exist; None for those that are not requested.
+      inputs: files and DICOM folders that are read; None for those that are not given.
+
+    Raises:
+      OutputError: an output is an input, is a DICOM file in one, or is a folder that contains one.
+    """
+    from sirtjax import dicom
+
+    given = [path for path in inputs if path is not None and path.exists()]
+    for output in outputs:
+        if output is None or not output.exists():
+            continue
+        for path in given:
+            if output.is_dir():
+                taken = _is_inside(path, output)
+            elif path.is_dir():
+                taken = _is_inside(output, path) and dicom.is_dicom(output)
+            else:
+                taken = path.samefile(output)
+            if taken:
+                where = "is" if path.samefile(output) else "contains" if output.is_dir() else "is part of"
+                raise OutputError(f"{output}: {where} an input of this run ({path.name}); choose another name")
 
 
 def _json(path: Path) -> Any:

@@ -175,26 +175,47 @@ def write_plan(
       on_note: called with each remark.
 
     Raises:
-      OutputError: the folder exists and neither `resume` nor `force` is set, it contains an input of the run, or with
-        `resume` it is of another patient or a mask that was edited manually would be recomputed, or with `force`
-        such a mask would be lost.
+      OutputError: the folder exists and neither `resume` nor `force` is set, it contains an input of the run or a
+        plan of another patient, a mask that was edited manually would be recomputed (`resume`) or lost (`force`).
       InputError: a file or a value of the case is not valid.
     """
     from sirtjax import io
-    from sirtjax.reports._overwritten import refuse_folder_of_other_patient, refuse_inputs_in_output
-    from sirtjax.reports._steps_folder import load_steps, refuse_edited_steps
+    from sirtjax.reports._steps_files import own_step_files
+    from sirtjax.reports._steps_folder import load_steps
 
-    refuse_inputs_in_output(output, case, case_file=case_file)
-    if resume:
-        refuse_folder_of_other_patient(output, case)
-    elif force:
-        refuse_edited_steps(output / "steps")
-    with io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
+    refuse_replacement(output, case, case_file=case_file, force=force, resume=resume)
+    with io.atomic_folder(output, force=force or resume, own=own_step_files(output)) as folder:
         products = load_steps(output / "steps", case, by_results=True, on_note=on_note) if resume else None
         result, left_out = fill_plan_folder(
             folder, kind, case, products=products, objects=objects, pdf=pdf, identity=identity, on_step=on_step
         )
     return WrittenPlan(result=result, left_out=left_out)
+
+
+def refuse_replacement(
+    output: Path, case: Case, *, case_file: Path | None = None, force: bool = False, resume: bool = False
+) -> None:
+    """Refuses to replace a folder that contains what the run must not overwrite.
+
+    Args:
+      output: output folder, which need not exist.
+      case: the case.
+      case_file: file of the case; None if there is none.
+      force: the folder is to be replaced.
+      resume: the folder is to be continued.
+
+    Raises:
+      OutputError: it contains an input of the run, the results of another patient, or with `force` a result that a
+        person edited.
+    """
+    from sirtjax.reports._overwritten import refuse_folder_of_other_patient, refuse_inputs_in_output
+    from sirtjax.reports._steps_files import refuse_edited_steps
+
+    refuse_inputs_in_output(output, case, case_file=case_file)
+    if resume or force:
+        refuse_folder_of_other_patient(output, case)
+    if force and not resume:
+        refuse_edited_steps(output / "steps")
 
 
 def run_step(
@@ -220,14 +241,15 @@ def run_step(
       The results of all completed steps.
 
     Raises:
-      OutputError: the folder is of another patient, or a mask that was edited manually would be recomputed although
-        its step is not the one to rerun.
+      OutputError: the folder is of another patient, an input of the case is in OUTPUT/steps, or a mask that was edited
+        manually would be recomputed although its step is not the one to rerun.
     """
     from sirtjax import workflows
     from sirtjax.reports._alignment_page import alignment_page
-    from sirtjax.reports._overwritten import refuse_folder_of_other_patient
+    from sirtjax.reports._overwritten import refuse_folder_of_other_patient, refuse_inputs_in_output
     from sirtjax.reports._steps_folder import load_steps, save_steps
 
+    refuse_inputs_in_output(output / "steps", case)
     refuse_folder_of_other_patient(output, case)
     discard = step if rerun else None
     products = load_steps(output / "steps", case, by_results=True, discard=discard, on_note=on_note)

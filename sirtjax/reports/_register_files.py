@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ComputationError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._registration_folder import json_text, registration_provenance, write_registration_images
 from sirtjax.reports._registration_page import registration_html
 from sirtjax.reports._registration_record import RegistrationRecord, registration_record
@@ -95,6 +96,9 @@ def register_files(
     """
     from sirtjax import io, registration
 
+    labels = [Path(text.partition("#")[0]) for side in (reference, floating) for text in side.labels]
+    read = [path for side in (reference, floating) for path in (side.image, side.points)] + labels
+    refuse_outputs_that_are_inputs([output], [*read, initial_transform, config])
     seconds: dict[str, float] = {}
     with io.atomic_folder(output, force=force) as folder:
         with _timed(seconds, "reading", on_step):

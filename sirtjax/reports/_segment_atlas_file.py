@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._preview_file import write_preview
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def segment_file_by_atlas(
             f"{atlas_folder}: {len(atlases)} atlases, but STAPLE requires {segmentation.STAPLE_LEAST}; "
             "choose another --fusion"
         )
+    written = [files.labels, files.probability, files.uncertainty, files.preview]
+    refuse_outputs_that_are_inputs(written, [image, *(path for one in atlases for path in (one.image, one.labels))])
     config = registration.load_preset(preset)
     on_step("reading")
     patient = formats.read_image(image, series=series, modality=modality).volume

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._registration_folder import json_text, registration_provenance
 from sirtjax.reports._registration_record import RegistrationRecord, registration_record
 from sirtjax.reports._segment_file import SegmentedFile, chosen_devices, installed_model, write_segmentation
@@ -128,6 +129,8 @@ def segment_file_by_diagnostic(
 
     transform, result = diagnostic_outputs(files)
     segmentation.check_writable(transform, result, force=force)
+    written = [files.labels, files.probability, files.uncertainty, files.preview, transform, result]
+    refuse_outputs_that_are_inputs(written, [image, diagnostic.image, diagnostic.liver])
     config = registration.load_preset(diagnostic.preset)
     devices = chosen_devices(device)
     chosen = installed_model("liver", model)

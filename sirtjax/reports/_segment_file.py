@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.errors import ConfigError, ModelError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._preview_file import write_preview
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def segment_file(
     if structure == "organs" and files.probability is not None:
         raise ConfigError("organs: probabilities are written for one structure; segment the liver, or omit them")
 
+    refuse_outputs_that_are_inputs([files.labels, files.probability, files.uncertainty, files.preview], [image, liver])
     timings: dict[str, float] = {}
     devices = chosen_devices(device)
     chosen = installed_model(structure, model) if model is not None or structure in DEFAULT_MODELS else None

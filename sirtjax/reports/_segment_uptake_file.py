@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
@@ -110,6 +111,7 @@ def segment_uptake_file(
 
     chosen = _rule(rule, threshold, fraction)
     suv = suv or SuvInputs()
+    refuse_outputs_that_are_inputs([output], [pet, liver, regions])
     on_step("reading")
     image = _with_unit(formats.read_image(pet, series=series, modality="PT"), unit)
     volume = image.volume

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.parsing import json_value, parse_json
+from sirtjax.reports._steps_files import CASE, INDEX, PAGE, read_index, remove_stale_files
 from sirtjax.reports._steps_state import (
     EDITED_TRANSFORM,
     StepState,
     earlier_results,
-    edited_files,
     fingerprint,
     from_results,
     refuse_lost_edits,
@@ -26,13 +26,9 @@ if TYPE_CHECKING:
     from sirtjax.volume import Geometry
     from sirtjax.workflows import Alignment, Case, CaseImages, StepResults, UsedMask, Voi
 
-# The report of the registration.
-PAGE = "registration.html"
 TERRITORIES = "territories.nii.gz"
 # Added to the origin of a mask whose file is not the one that was written.
 CHANGED = ", edited manually"
-# The case with its paths, so that the folder is sufficient to review it and plan again.
-CASE = "case.json"
 
 
 def save_steps(
@@ -70,7 +66,7 @@ def save_steps(
     folder.mkdir(parents=True, exist_ok=True)
     with io.atomic_path(folder / CASE, force=True) as temporary:
         temporary.write_text(json.dumps(_given(_absolute(case)), indent=1) + "\n", encoding="utf-8")
-    before = _read_index(folder)
+    before = read_index(folder)
     index: dict[str, Any] = dict(before)
     if products.images is not None:
         index["images"] = {**_inputs(case, "images"), "chosen": _image_rows(products.images)}
@@ -109,7 +105,8 @@ def save_steps(
         # An entry from before keeps the results it was made with.
         if step not in before or saved is not before[step]:
             saved["earlier"] = earlier_results(case, step, index, folder)
-    with io.atomic_path(folder / "steps.json", force=True) as temporary:
+    remove_stale_files(folder, before, index)
+    with io.atomic_path(folder / INDEX, force=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
@@ -142,7 +139,7 @@ def load_steps(
     from sirtjax.volume import LabelMap
     from sirtjax.workflows import StepResults, TerritoryMap, Voi, select_images
 
-    index = _read_index(folder)
+    index = read_index(folder)
     usable = dict(index)
     for one in step_states(_absolute(case), index, folder):
         earlier = all(map(from_results, one.causes))
@@ -217,28 +214,7 @@ def saved_step_states(folder: Path, case: Case) -> tuple[StepState, ...]:
     Raises:
       InputError: the index of the steps is damaged.
     """
-    return step_states(_absolute(case), _read_index(folder), folder)
-
-
-def refuse_edited_steps(folder: Path) -> None:
-    """Refuses to replace a folder of steps in which a result was edited manually.
-
-    Args:
-      folder: folder of the steps, which need not exist.
-
-    Raises:
-      OutputError: a result was edited.
-      ImageFormatError: the index of the steps is damaged.
-    """
-    from sirtjax.errors import OutputError
-
-    edited = edited_files(_read_index(folder), folder)
-    if edited:
-        verb, it = ("was", "it") if len(edited) == 1 else ("were", "them")
-        raise OutputError(
-            f"{', '.join(map(str, edited))} {verb} edited by hand and would be lost; use {it} with --resume, or move "
-            f"or delete {it}"
-        )
+    return step_states(_absolute(case), read_index(folder), folder)
 
 
 def load_saved_case(folder: Path) -> Case:
@@ -282,7 +258,6 @@ def _image_rows(images: CaseImages) -> dict[str, dict[str, Any]]:
             rows[role] = {
                 "file": Path(source.path).name,
                 "modality": source.modality,
-                "description": source.description,
                 "series_uid": source.series_uid,
                 "grid": str(image.volume.geometry),
                 "unit": image.volume.unit,
@@ -325,23 +300,6 @@ def _read_alignment(folder: Path, entry: dict[str, Any], reference: Geometry) ->
     page = folder / PAGE
     text = page.read_text(encoding="utf-8") if page.is_file() else None
     return Alignment(transform=transform, record=AlignmentRecord(**{**row, **lists, "quality": quality}), page=text)
-
-
-def _read_index(folder: Path) -> dict[str, Any]:
-    from sirtjax.errors import ImageFormatError
-
-    path = folder / "steps.json"
-    if not path.is_file():
-        return {}
-    try:
-        index: Any = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ImageFormatError(
-            f"{path}: cannot be read ({error}); remove the folder and run the steps again"
-        ) from error
-    if not isinstance(index, dict):
-        raise ImageFormatError(f"{path}: not an index of steps; remove the folder and run the steps again")
-    return index
 
 
 def _inputs(case: Case, step: str) -> dict[str, Any]:

@@ -210,12 +210,12 @@ def written_hashes(step: str, entry: StepEntry) -> dict[str, str]:
 
 
 def _kept_edits(step: str, entry: Mapping[str, Any]) -> list[str]:
-    """The files of a step that were edited manually before an earlier run used them and wrote them again."""
+    """The files of a step that a person edited, by hand or in the review, before a run used them and wrote them."""
     rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
     files = [(row["file"], row.get("used")) for row in rows]
     if step == "territories":
         files += [(file, entry.get("used")) for file in files_of(step, entry)]
-    found = [file for file, used in files if used and used["replaces"] and used["version"] is None]
+    found = [file for file, used in files if used and used["replaces"]]
     notes = (entry.get("record") or {}).get("notes", ())
     return found + ([entry["file"]] if step == "registration" and EDITED_TRANSFORM in notes else [])
 

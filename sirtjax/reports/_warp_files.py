@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.errors import ConfigError, InputError
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
@@ -82,6 +83,7 @@ def warp_file(
     """
     points = source.name.lower().endswith(POINT_SUFFIXES)
     _check_options(points, labels=labels, activity=activity, order=order, fill=fill, contoured_on=contoured_on)
+    refuse_outputs_that_are_inputs([output], [source, *transforms, reference, contoured_on])
     on_step("reading")
     grid = None if reference is None else _image(reference, reference_series).geometry
     if points:

@@ -68,12 +68,12 @@ def plan_again(
       approval: approval of all masks; None if some are not approved.
       pdf: write report.pdf.
     """
-    from sirtjax.reports import DICOM_FOLDER, fill_plan_folder
+    from sirtjax.reports import DICOM_FOLDER, fill_plan_folder, own_step_files
 
     results: Any = parse_json((output / "results.json").read_text(encoding="utf-8"))
     kind = results["kind"]
     objects = (output / DICOM_FOLDER).is_dir()
-    with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,), private=True) as folder:
+    with io.atomic_folder(output, force=True, own=own_step_files(output), keep=(REVIEW,), private=True) as folder:
         fill_plan_folder(
             folder,
             "plan" if kind == "plan" else "verify",

@@ -135,7 +135,7 @@ def check_measured(case: str, quality: RegistrationQuality) -> None:
 
     Args:
       case: name of the case, for the message.
-      quality: its metrics.
+      quality: metrics of the registration.
 
     Raises:
       ComputationError: it has none.

@@ -51,8 +51,8 @@ class PlannedCase:
         Raises:
           OutputError: the folder exists and `force` is false, it contains an input, or it cannot be written.
         """
-        reports.refuse_inputs_in_output(Path(folder), self.case)
-        with io.atomic_folder(folder, force=force, own=("steps/*",)) as temporary:
+        reports.refuse_replacement(Path(folder), self.case, force=force)
+        with io.atomic_folder(folder, force=force, own=reports.own_step_files(Path(folder))) as temporary:
             reports.write_plan_folder(
                 temporary,
                 self.case,

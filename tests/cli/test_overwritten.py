@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import analytic_case as case
 import numpy as np
@@ -11,8 +12,8 @@ from treatment_folder import write_sum, write_treatment
 import sirtjax as sj
 from sirtjax.errors import OutputError
 from sirtjax.io import file_sha256
-from sirtjax.reports import write_plan
-from sirtjax.volume import Geometry
+from sirtjax.reports import load_steps, save_steps, write_plan
+from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows import load_case, plan_case
 
 GRID = Geometry.from_axes((30, 28, 26), spacing_mm=(3.0, 3.0, 3.0), origin_mm=(-40.0, -40.0, 0.0))
@@ -94,6 +95,56 @@ def test_a_plan_in_memory_keeps_its_inputs(patient, planned):
     assert content(planned) == before
 
 
+def saved_again(made, folder, **tables):
+    """Saves a plan of the patient to a folder, in memory, with force."""
+    loaded = load_case(case.write_case(made, **tables))
+    result, maps, products = plan_case(loaded)
+    sj.tasks.PlannedCase(case=loaded, result=result, maps=maps, products=products).save(folder, force=True, pdf=False)
+
+
+def test_a_plan_in_memory_keeps_what_a_person_made(patient, planned):
+    before = content(planned)
+    with pytest.raises(OutputError, match=r"results\.json is of another patient .*; choose another folder, or delete"):
+        saved_again(patient, planned, patient={"id": "TEST-02"})
+    (planned / "steps" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds 1 other files, such as steps/notes\.txt, that would be lost"):
+        saved_again(patient, planned)
+    (planned / "steps" / "notes.txt").unlink()
+    mask = planned / "steps" / "liver" / "liver.nii.gz"
+    kept = mask.read_bytes()
+    mask.write_bytes((planned / "steps" / "lesions" / "alpha.nii.gz").read_bytes())
+    with pytest.raises(OutputError, match=r"liver\.nii\.gz was edited by hand and would be lost"):
+        saved_again(patient, planned)
+    mask.write_bytes(kept)
+    assert content(planned) == before
+
+
+def test_a_step_keeps_the_masks_of_its_case(run, patient, planned):
+    """Rerun, it would write its liver over a file with all masks."""
+    path = case.write_case(patient)
+    shutil.copy(patient / "liver.nii", planned / "steps" / "liver" / "all.nii")
+    mask = f"masks.liver.path={str(planned / 'steps' / 'liver' / 'all.nii')!r}"
+    message = "the output folder contains an input of this run (masks.liver.path, all.nii)"
+    refused(run, planned, message, "step", "liver", path, "-o", planned, "--rerun", "--set", mask)
+
+
+def test_a_plan_again_removes_the_mask_of_a_renamed_lesion(once, planned):
+    loaded = load_case(once.parent / "case.toml")
+    products = load_steps(planned / "steps", loaded)
+    first, *others = products.lesions
+    named = replace(
+        first, name="gamma", labels=LabelMap(first.labels.array, first.labels.geometry, names=((1, "gamma"),))
+    )
+    save_steps(planned / "steps", loaded, replace(products, lesions=(named, *others)))
+    assert {file.name for file in (planned / "steps" / "lesions").iterdir()} == {"gamma.nii.gz", "beta.nii.gz"}
+
+
+def test_the_index_of_the_steps_has_no_description_of_a_series(planned):
+    """Descriptions are free text, and often contain a name."""
+    index = json.loads((planned / "steps" / "steps.json").read_text())
+    assert index["images"]["chosen"] and "description" not in json.dumps(index)
+
+
 @pytest.mark.slow
 def test_a_plan_replaces_its_own_folder(run, patient, planned):
     path = case.write_case(patient)
@@ -122,6 +173,7 @@ def test_the_folder_of_another_patient_is_not_continued(run, patient, planned, l
     kept = "steps/case.json" if lost == "results.json" else "results.json"
     message = f"{planned}: {kept} is of another patient (patient.id differs from that of the case)"
     refused(run, planned, message, "plan", path, "-o", planned, "--resume", "--no-pdf")
+    refused(run, planned, message, "plan", path, "-o", planned, "--force", "--no-pdf")
     refused(run, planned, message, "step", "liver", path, "-o", planned)
     refused(run, planned, message, "step", "prescription", path, "-o", planned)
     assert json.loads((planned / kept).read_text())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import analytic_case as case
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 
 from sirtjax.formats import read_masks
 from sirtjax.io import read_nifti_array, write_nifti
-from sirtjax.reports import load_steps
-from sirtjax.reports._steps_folder import refuse_edited_steps
+from sirtjax.reports import load_steps, run_step, save_steps
+from sirtjax.reports._steps_files import refuse_edited_steps
 from sirtjax.volume import LabelMap
-from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
+from sirtjax.workflows import AutomaticMask, Hooks, UsedMask, _steps, load_case
 
 STEPS = ("images", "liver", "lesions", "territories", "registration", "resampling")
 
@@ -115,6 +116,36 @@ def test_force_does_not_discard_a_mask_corrected_by_hand(run, folder, tmp_path):
     assert file.read_bytes() == before
     file.unlink()
     refuse_edited_steps(tmp_path / "steps")
+
+
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_mask_that_a_person_changed_is_not_made_again(run, folder, tmp_path, version):
+    """By hand in steps/, or signed in the review: a run has written it as its own file since then."""
+    loaded = load_case(case.write_case(folder))
+    run_step(loaded, "lesions", tmp_path)
+    products = load_steps(tmp_path / "steps", loaded)
+    mask = np.array(products.liver.labels.array) > 0
+    mask[:, :, :12] = False
+    used = UsedMask(
+        file="liver.nii.gz",
+        sha256="0" * 64,
+        replaces=True,
+        version=version,
+        state="draft" if version is None else "approved",
+        reviewer=None if version is None else "R",
+    )
+    labels = LabelMap.from_mask(mask, products.liver.labels.geometry, name="liver")
+    liver = replace(products.liver, labels=labels, used=used)
+    save_steps(tmp_path / "steps", loaded, replace(products, liver=liver))
+    file = tmp_path / "steps" / "liver" / "liver.nii.gz"
+    before = file.read_bytes()
+    lesions = case.case_table()["masks"]["lesions"]
+    changed = case.case_table()["masks"] | {"lesions": {**lesions, "labels": {"1": "alpha", "2": "gamma"}}}
+    for words in (("step", "lesions"), ("plan", "--resume"), ("plan", "--force")):
+        path = case.write_case(folder, masks=changed)
+        done = run(*words, path, "-o", tmp_path)
+        assert done.code == 2 and f"{file} was edited by" in done.err, words
+    assert file.read_bytes() == before
 
 
 def test_a_step_can_be_made_again(run, folder, tmp_path, made):
