@@ -129,8 +129,8 @@ def segment_file_by_diagnostic(
 
     transform, result = diagnostic_outputs(files)
     segmentation.check_writable(transform, result, force=force)
-    written = [files.labels, files.probability, files.uncertainty, files.preview, transform, result]
-    refuse_outputs_that_are_inputs(written, [image, diagnostic.image, diagnostic.liver])
+    outputs = [files.labels, files.probability, files.uncertainty, files.preview, transform, result]
+    refuse_outputs_that_are_inputs(outputs, [image, diagnostic.image, diagnostic.liver])
     config = registration.load_preset(diagnostic.preset)
     devices = chosen_devices(device)
     chosen = installed_model("liver", model)

@@ -81,12 +81,14 @@ def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
         lung = _light(hu)
     if lung is None:
         return np.zeros(mapped.geometry.shape, np.float32)
-    return np.minimum(lung, 1 - _liver_fraction(mapped))
+    outside: Array = np.minimum(lung, 1 - _liver_fraction(mapped))
+    return outside
 
 
 def _liver_fraction(mapped: ResampledCase) -> Array:
     """The fraction of each voxel in the liver, its lesions or territories."""
-    return np.maximum.reduce([weight for name, weight in mapped.occupancy.items() if name != "lungs"])
+    inside: Array = np.maximum.reduce([weight for name, weight in mapped.occupancy.items() if name != "lungs"])
+    return inside
 
 
 def _light(hu: Array) -> Array:
