@@ -10,6 +10,7 @@ from sirtjax.dicom import referenced_series
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.workflows._case import Case, Frame
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._planar_shunt import planar_patients
 
 
 def check_one_case(case: Case, images: CaseImages) -> None:
@@ -22,7 +23,7 @@ def check_one_case(case: Case, images: CaseImages) -> None:
       GeometryError: the CT has another frame of reference, or a mask belongs to another series.
     """
     if "PATIENT_IDS" not in case.accept:
-        _check_patients(images)
+        _check_patients(case, images)
     if "FRAME_OF_REFERENCE" not in case.accept:
         _check_frame(images)
     if "MASK_SERIES" not in case.accept:
@@ -37,13 +38,17 @@ def _present(images: CaseImages) -> list[tuple[str, io.Image]]:
     return [(role, image) for role, image in named if image is not None]
 
 
-def _check_patients(images: CaseImages) -> None:
+def _check_patients(case: Case, images: CaseImages) -> None:
+    marks = [(role, image.source.path, image.source.patient) for role, image in _present(images)]
+    if case.lung_shunt.planar:
+        marks += [("planar", path, mark) for path, mark in planar_patients(case.lung_shunt.planar)]
     # A CT without identifiers contradicts none, so all pairs are compared.
-    for (role, first), (other_role, other) in combinations(_present(images), 2):
-        if other.source.patient.contradicts(first.source.patient):
+    for (role, first_path, first), (other_role, path, other) in combinations(marks, 2):
+        # The reader has compared the two views of one source.
+        if other.contradicts(first) and (role, first_path) != (other_role, path):
             raise InputError(
-                f"{other.source.path}: the {other_role} image is of another patient (ID, name, date of birth) than the "
-                f"{role} image ({first.source.path}); use images of one patient, or "
+                f"{path}: the {other_role} image is of another patient (ID, name, date of birth) than the "
+                f"{role} image ({first_path}); use images of one patient, or "
                 'accept = ["PATIENT_IDS"] if a person has checked that they are'
             )
 

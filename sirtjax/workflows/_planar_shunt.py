@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sirtjax import dicom, dosimetry, formats
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.io import PatientFingerprint
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
 from sirtjax.workflows._record_result import RegionCounts
@@ -36,10 +38,13 @@ def planar_lung_shunt(
       ConfigError: the image is of another nuclide, or the background overlaps an organ.
       InputError: an organ has no ROI, or the liver has no counts above the background.
     """
-    anterior, posterior, named = _planar_views(views)
+    planar = _planar_views(views)
+    anterior, posterior = planar.anterior, planar.posterior
     # The lungs are measured before the treatment, also where a verification uses the result.
     allowed = allowed_nuclides("plan", treated_nuclide(case).symbol)
-    checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.lung_shunt.nuclide, allowed)
+    checks = imaged_nuclide_checks(
+        views[0], "planar image of the lung shunt", planar.named, case.lung_shunt.nuclide, allowed
+    )
     regions = _regions(rois, anterior, posterior)
     background = regions.pop("background", None)
     counts = {organ: _counts(region, background, anterior, posterior) for organ, region in regions.items()}
@@ -100,12 +105,33 @@ def _row(region: Literal["lungs", "liver"], views: dosimetry.ConjugateCounts) ->
     )
 
 
-def _planar_views(paths: tuple[Path, ...]) -> tuple[View, View, tuple[str, ...]]:
-    """Reads the flat anterior and posterior view and the nuclides they name: one DICOM source or two NIfTI files."""
+def planar_patients(views: tuple[Path, ...]) -> tuple[tuple[Path, PatientFingerprint], ...]:
+    """Returns the files of two planar views with the marks of their patients.
+
+    Raises:
+      ImageFormatError: the views cannot be read, or one DICOM source has views of two patients.
+    """
+    return _planar_views(views).patients
+
+
+@dataclass(frozen=True, eq=False)
+class _PlanarViews:
+    """The flat anterior and posterior view, the nuclides that they name, and the marks of their patients."""
+
+    anterior: View
+    posterior: View
+    named: tuple[str, ...]
+    patients: tuple[tuple[Path, PatientFingerprint], ...]
+
+
+def _planar_views(paths: tuple[Path, ...]) -> _PlanarViews:
+    """Reads one DICOM source or two NIfTI files."""
     if len(paths) == 1:
         planar = dicom.read_planar(paths[0])
-        return planar.anterior, planar.posterior, planar.radionuclides
+        patients = tuple((paths[0], mark) for mark in planar.patients)
+        return _PlanarViews(planar.anterior, planar.posterior, planar.radionuclides, patients)
     images = [formats.read_image(path) for path in paths]
     anterior, posterior = (np.asarray(image.volume.array, np.float32).squeeze() for image in images)
     named = dict.fromkeys(name for image in images for name in image.source.radionuclides)
-    return anterior, posterior, tuple(named)
+    patients = tuple((path, image.source.patient) for path, image in zip(paths, images, strict=True))
+    return _PlanarViews(anterior, posterior, tuple(named), patients)

@@ -116,6 +116,9 @@ def test_a_series_of_two_names(refused, studies):
     change(studies / "diagnostic", named("OTHER-0815^Anna"))
     change(slices(studies / "diagnostic")[0], named(""))
     change(slices(studies / "diagnostic")[5], named("OTHER-0815^Karl"))
+    # In one series and frame of reference, spellings of a name differ. Dates of birth do not.
+    for number, born in ((1, "19400101"), (5, "19500101")):
+        change(slices(studies / "diagnostic")[number], lambda data, born=born: setattr(data, "PatientBirthDate", born))
     refused("CT_0006.dcm: mixed series, this slice and CT_0002.dcm are of two patients; export the series again")
 
 

@@ -1,15 +1,25 @@
 """The lung shunt of planar views: the background is subtracted per pixel and view, and unusable ROIs are refused."""
 
 import math
+from datetime import datetime
 
 import analytic_case as case
 import numpy as np
+import pydicom
 import pytest
 
+from sirtjax.dicom import (
+    RadiopharmaceuticalInfo,
+    StudyIdentity,
+    write_dicom_planar,
+    write_dicom_series,
+)
 from sirtjax.errors import ConfigError, InputError
+from sirtjax.formats import read_image
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import load_case
+from sirtjax.workflows._images import select_images
 from sirtjax.workflows._planar_shunt import planar_lung_shunt
 
 SHAPE = (12, 1, 10)
@@ -76,3 +86,50 @@ def test_a_background_in_an_organ_is_refused(tmp_path):
 def test_views_without_the_lungs_are_refused(tmp_path):
     with pytest.raises(InputError, match="lungs"):
         planar_lung_shunt(*written(tmp_path, names=("thorax", "liver")))
+
+
+def named_dicom(path, number, name):
+    """Gives DICOM files a patient."""
+    for file in path.rglob("*.dcm") if path.is_dir() else [path]:
+        data = pydicom.dcmread(file)
+        data.PatientID, data.PatientName, data.PatientBirthDate = number, name, ""
+        data.save_as(file)
+
+
+@pytest.fixture
+def dicom_views(tmp_path):
+    """A case with an activity image and planar views in DICOM, both of patient A."""
+    written(tmp_path)
+    begun = datetime(2026, 1, 1, 9)
+    study = StudyIdentity(seed="planar", patient_id="A", begun=begun)
+    injection = RadiopharmaceuticalInfo(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=1e8, at=begun)
+    views = np.ones((2, 12, 10))
+    write_dicom_planar(
+        *views, tmp_path / "planar.dcm", spacing_mm=(5.0, 5.0), duration_s=60.0, acquired=begun, study=study,
+        series_description="planar", injection=injection,
+    )  # fmt: skip
+    activity = read_image(tmp_path / "spect.nii").volume
+    write_dicom_series(
+        activity, tmp_path / "spect", modality="NM", study=study, series_description="SPECT", acquired=begun,
+        frame="scanner", duration_s=60.0, injection=injection,
+    )  # fmt: skip
+    shunt = {"method": "planar", "planar": ["planar.dcm"], "planar_rois": "rois", "nuclide": "Tc-99m"}
+
+    def load(**tables):
+        images = {"activity": {"path": "spect", "resolution_fwhm_mm": 5.0}}
+        return load_case(case.write_case(tmp_path, lung_shunt=shunt, images=images, **tables))
+
+    return load
+
+
+def test_planar_views_of_the_patient_of_the_activity_image(dicom_views):
+    assert select_images(dicom_views()).activity.source.patient.number is not None
+
+
+def test_planar_views_of_another_patient_are_refused(dicom_views, tmp_path):
+    named_dicom(tmp_path / "planar.dcm", "B", "JONES^BOB")
+    message = r"planar\.dcm: the planar image is of another patient \(ID, name, date of birth\) than the activity image"
+    with pytest.raises(InputError, match=message) as caught:
+        select_images(dicom_views())
+    assert 'accept = ["PATIENT_IDS"]' in str(caught.value) and "JONES" not in str(caught.value)
+    select_images(dicom_views(accept=["PATIENT_IDS"]))

@@ -17,8 +17,8 @@ from sirtjax.dicom.deidentify._dataset import SUPPORTED, AnonymiseOptions, Pseud
 from sirtjax.dicom.deidentify._identifier_search import needles_of, search_file
 from sirtjax.dicom.deidentify._identifiers import Identifiers
 from sirtjax.dicom.deidentify._pixel_text import UncleanPixelsError, clean_pixels
-from sirtjax.dicom.inspect._folder import number_patients
 from sirtjax.dicom.inspect._headers import FileHeader, read_file_headers
+from sirtjax.dicom.inspect._people import number_patients
 from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import atomic_folder
 
@@ -105,7 +105,7 @@ def anonymise_folder(
     with atomic_folder(target, force=force, private=True) as folder:
         on_step("files")
         for header in readable:
-            reason = _write(header, folder, names[numbers[header.patient] - 1], options, progress)
+            reason = _write(header, folder, names[numbers[header.path] - 1], options, progress)
             if reason is not None:
                 left_out[reason] += 1
         on_step("search for identifiers")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from sirtjax.dicom.dataset._decode import decode_file
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile, scan
 from sirtjax.dicom.dataset._values import number, optional
+from sirtjax.dicom.image._mixed_series import of_two_patients
 from sirtjax.dicom.image._nm import nm_kind
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.dicom.image._stacks import modality_of
 from sirtjax.errors import ImageFormatError
+from sirtjax.io import PatientFingerprint
 
 _PLANAR = ("STATIC", "WHOLE BODY")
 _LEFT, _HEAD = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
@@ -35,12 +38,14 @@ class PlanarViews:
       posterior: counts of the detector behind, along the same axes.
       pixel_spacing_mm: pixel spacing along the first and the second index.
       radionuclides: names such as "Tc-99m"; empty if the files name none.
+      patients: keyed hashes that distinguish the patient of each file from others.
     """
 
     anterior: Float32[np.ndarray, "i j"]
     posterior: Float32[np.ndarray, "i j"]
     pixel_spacing_mm: tuple[float, float]
     radionuclides: tuple[str, ...] = ()
+    patients: tuple[PatientFingerprint, ...] = ()
 
 
 def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
@@ -56,8 +61,8 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
       energy_window: number of the energy window, counted from 1, if the study has several.
 
     Raises:
-      ImageFormatError: the object is not a planar NM study, or has not exactly one anterior and one posterior view
-        of equal size.
+      ImageFormatError: the object is not a planar NM study, has not exactly one anterior and one posterior view of
+        equal size, or the views are of two patients.
     """
     path = Path(path)
     if not path.exists():
@@ -68,6 +73,7 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
             f"{path}: no planar nuclear medicine image (NM of type STATIC or WHOLE BODY); "
             "expected an anterior and a posterior view"
         )
+    _check_one_patient(path, files)
     views: dict[str, list[NDArray[np.float32]]] = {"anterior": [], "posterior": []}
     spacings = set()
     for file in files:
@@ -88,7 +94,17 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
     if anterior.shape != posterior.shape:
         raise ImageFormatError(f"{path}: views of {anterior.shape} and {posterior.shape} pixels; expected one size")
     named = dict.fromkeys(name for file in files for name in radionuclides_of(file.header))
-    return PlanarViews(anterior, posterior, spacings.pop(), tuple(named))
+    patients = tuple(dict.fromkeys(file.patient for file in files))
+    return PlanarViews(anterior, posterior, spacings.pop(), tuple(named), patients)
+
+
+def _check_one_patient(path: Path, files: list[DicomFile]) -> None:
+    for one, other in combinations(files, 2):
+        if of_two_patients(one, other):
+            raise ImageFormatError(
+                f"{path}: {one.path.name} and {other.path.name}: the views are of two patients (ID, name, date of "
+                "birth); use both views of one study"
+            )
 
 
 def _detectors(file: DicomFile, count: int, energy_window: int) -> list[Dataset]:

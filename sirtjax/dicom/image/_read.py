@@ -20,7 +20,7 @@ from sirtjax.dicom.image._series import choose_stack, find_stacks
 from sirtjax.dicom.image._slice_grid import slice_grid
 from sirtjax.dicom.image._source import stack_source
 from sirtjax.dicom.image._stacks import Stack
-from sirtjax.dicom.image._values import clamp_padding, rescaled, values_unit
+from sirtjax.dicom.image._values import clamp_padding, common_factor, rescaled, values_unit
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import Image, check_file, check_finite
 from sirtjax.volume import Volume
@@ -102,13 +102,15 @@ def _voxels(frames: list[Frame], *, hu: bool) -> tuple[NDArray[np.float32], str,
     for k, frame in enumerate(frames):
         of_file[frame.file].append(k)
 
+    common = common_factor(frames)
+
     def fill(file: DicomFile) -> tuple[str, int]:
         stored, digest = decode_file(file.path)
         clamped = 0
         with parsing(file.path, "image"):
             for k in of_file[file]:
                 picture: NDArray[Any] = stored[frames[k].index]
-                planes[k] = rescaled(frames[k], picture)
+                planes[k] = rescaled(frames[k], picture, common=common)
                 clamped += clamp_padding(frames[k], picture, planes[k]) if hu else 0
         return digest, clamped
 

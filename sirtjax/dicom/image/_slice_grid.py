@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from sirtjax.dicom.image._copies import SAME_PLACE_MM
 from sirtjax.dicom.image._frames import Frame
-from sirtjax.dicom.image._stacks import SAME_PLACE_MM
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
 

@@ -124,11 +124,17 @@ def _injection(header: Dataset, tracer: Dataset, scan: datetime | None) -> tuple
     if moment is not None or scan is None:
         return moment, ()
     moment, nuclides = latest_before(clock, scan), radionuclides_of(header)
-    half_life_s = known_half_life_s(nuclides) or _positive(tracer, "RadionuclideHalfLife")
+    known_s, stated_s = known_half_life_s(nuclides), _positive(tracer, "RadionuclideHalfLife")
+    # Some scanners image 90Y under the code of another nuclide: then only the stated half-life shows it.
+    half_life_s = max((each for each in (known_s, stated_s) if each is not None), default=None)
     if moment is None or (half_life_s is not None and half_life_s <= _SAME_DAY_S):
         return moment, ()
-    late = f"{'/'.join(nuclides) or 'its nuclide'} is also imaged on later days"
-    why = "its half-life is unknown" if half_life_s is None else late
+    if half_life_s is None:
+        why = "its half-life is unknown"
+    elif known_s is not None and known_s <= _SAME_DAY_S:
+        why = f"with its stated half-life of {half_life_s / 3600:.3g} h it is also imaged on later days"
+    else:
+        why = f"{'/'.join(nuclides) or 'its nuclide'} is also imaged on later days"
     return None, (f"the injection has a time of day but no date, and {why}: the injection time was not used",)
 
 

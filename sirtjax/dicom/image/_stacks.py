@@ -7,14 +7,13 @@ import numpy as np
 
 from sirtjax.dicom.dataset._scan import DicomFile
 from sirtjax.dicom.dataset._values import text_of
+from sirtjax.dicom.image._copies import SAME_PLACE_MM, without_copies
 from sirtjax.dicom.image._enhanced import enhanced_frames, is_enhanced
 from sirtjax.dicom.image._frames import Frame, classic_frame, normals_agree
 from sirtjax.dicom.image._nm import is_nm, nm_frames
 from sirtjax.errors import ImageFormatError
 
 VOLUME_MODALITIES = ("CT", "MR", "PT", "NM")
-# Slices closer than this are at the same position.
-SAME_PLACE_MM = 0.01
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 
@@ -60,31 +59,41 @@ def stacks_of(files: list[DicomFile]) -> list[Stack]:
 
     Stacks differ in orientation, size, pixel spacing, being scouts, or repeat in time.
 
-    A file with the SOPInstanceUID and position of another is a copy and is skipped.
+    A file with the SOPInstanceUID, position, attributes and pixels of another of its stack is a copy and is skipped.
 
     Slices at the same position are separated by the attribute that differs (phase, echo, ...) if that divides
     the series into stacks without repeats; otherwise they stay together, for the reader to refuse.
     """
     try:
-        of_file, notes = _without_copies({file: _frames(file) for file in files})
+        all_frames = [frame for file in files for frame in _frames(file)]
     except ImageFormatError as error:
         return [Stack(files=files, problem=error)]
     stacks = []
-    for like in _alike([frame for frames in of_file.values() for frame in frames]):
-        for part, members in _apart(like).items():
-            members.sort(key=lambda frame: (frame.depth_mm, str(frame.file.path), frame.index))
-            stacks.append(
-                Stack(
-                    files=list(dict.fromkeys(frame.file for frame in members)),
-                    frames=members,
-                    part=part,
-                    localizer=all(_is_localizer(frame.file) for frame in members),
-                    notes=notes,
-                )
-            )
+    for like in _alike(all_frames):
+        # A localizer that shares the UID of a slice does not make the slices unreadable.
+        try:
+            kept, notes = without_copies(like)
+        except ImageFormatError as error:
+            stacks.append(_stack(like, problem=error))
+            continue
+        stacks += [_stack(members, part=part, notes=notes) for part, members in _apart(kept).items()]
     if len(stacks) > 1:
         stacks = [replace(s, part=s.part or _describe(s)) for s in stacks]
     return stacks
+
+
+def _stack(
+    frames: list[Frame], *, part: str = "", notes: tuple[str, ...] = (), problem: ImageFormatError | None = None
+) -> Stack:
+    frames = sorted(frames, key=lambda frame: (frame.depth_mm, str(frame.file.path), frame.index))
+    return Stack(
+        files=list(dict.fromkeys(frame.file for frame in frames)),
+        frames=frames,
+        problem=problem,
+        part=part,
+        localizer=all(_is_localizer(frame.file) for frame in frames),
+        notes=notes,
+    )
 
 
 def _frames(file: DicomFile) -> list[Frame]:
@@ -99,29 +108,6 @@ def _frames(file: DicomFile) -> list[Frame]:
             "export it as single slices or as an enhanced image"
         )
     return [classic_frame(file)]
-
-
-def _without_copies(
-    of_file: dict[DicomFile, list[Frame]],
-) -> tuple[dict[DicomFile, list[Frame]], tuple[str, ...]]:
-    """The frames of the files; the same instance stored twice counts once.
-
-    Raises:
-      ImageFormatError: files with one SOPInstanceUID at different positions, which are not copies.
-    """
-    seen: dict[str, DicomFile] = {}
-    for file, frames in of_file.items():
-        uid = text_of(file.header, "SOPInstanceUID")
-        other = seen.setdefault(uid or str(file.path), file)
-        places, others = ([frame.position_mm for frame in each] for each in (frames, of_file[other]))
-        if len(places) != len(others) or not np.allclose(places, others, rtol=0, atol=SAME_PLACE_MM):
-            raise ImageFormatError(
-                f"{file.path}: several slices share one SOPInstanceUID (also {other.path.name}, at another position); "
-                "export the series again"
-            )
-    copies = len(of_file) - len(seen)
-    notes = (f"{copies} files contain the same instance as another file and were skipped",) if copies else ()
-    return {file: of_file[file] for file in seen.values()}, notes
 
 
 def _alike(frames: list[Frame]) -> list[list[Frame]]:

@@ -11,6 +11,7 @@ from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile
 from sirtjax.dicom.dataset._values import optional, text_of
 from sirtjax.dicom.image._frames import Frame
+from sirtjax.dicom.image._real_world import bq_maps, covering_map
 from sirtjax.dicom.image._stacks import modality_of
 from sirtjax.errors import ImageFormatError
 
@@ -31,7 +32,8 @@ def values_unit(frames: list[Frame]) -> tuple[str, tuple[str, ...]]:
     in SUV if it states GML by body weight, in "1" if it states another GML, otherwise in counts.
 
     Raises:
-      ImageFormatError: CT or PT without rescaling, PT in a unit that is not an activity, or frames in several units.
+      ImageFormatError: CT or PT without rescaling, PT in a unit that is not an activity, frames in several units, or
+        frames without a factor to Bq/mL among frames with several.
     """
     file = frames[0].file
     modality = modality_of(file)
@@ -45,7 +47,8 @@ def values_unit(frames: list[Frame]) -> tuple[str, tuple[str, ...]]:
             return "HU", ()
         if modality == "MR":
             return "1", ()
-        scales = [_activity_scale(frame) for frame in frames]
+        common = common_factor(frames)
+        scales = [_activity_scale(frame, common) for frame in frames]
     units = dict.fromkeys(scale.unit for scale in scales)
     if len(units) > 1:
         raise ImageFormatError(f"{file.path}: slices in {' and in '.join(units)}; export the series again in one unit")
@@ -62,15 +65,50 @@ class _Scale:
     notes: tuple[str, ...] = ()
 
 
-def _activity_scale(frame: Frame) -> _Scale:
-    file, header = frame.file, frame.file.header
+def common_factor(frames: list[Frame]) -> float | None:
+    """Returns the only factor from counts to Bq/mL of a PET stack, for slices that state none or 0.
+
+    None if the stack states no factor, or each slice its own.
+
+    Raises:
+      ImageFormatError: a slice has no factor and the others have several.
+    """
+    if modality_of(frames[0].file) in ("CT", "MR"):
+        return None
+    counts = [frame for frame in frames if _units(frame) in _RELATIVE and not bq_maps(frame)]
+    factors = {factor for factor in map(_own_factor, counts) if factor is not None}
+    if len(factors) < 2:
+        return next(iter(factors), None)
+    missing = next((frame.file.path for frame in counts if _own_factor(frame) is None), None)
+    if missing is not None:
+        raise ImageFormatError(
+            f"{missing}: no factor to Bq/mL (7053,1009), and the other slices of the series have {len(factors)} "
+            "different ones; export the series with Units BQML"
+        )
+    return None
+
+
+def _own_factor(frame: Frame) -> float | None:
+    header = frame.file.header
+    return (optional(header[_PHILIPS_BQ_PER_ML].value) if _PHILIPS_BQ_PER_ML in header else None) or None
+
+
+def _units(frame: Frame) -> str:
     # Enhanced PET states its unit with the rescaling of each frame.
-    units = text_of(header, "Units").upper() or (frame.rescale_type if frame.rescale_type in _STATED else "")
+    stated = text_of(frame.file.header, "Units").upper()
+    return stated or (frame.rescale_type if frame.rescale_type in _STATED else "")
+
+
+def _activity_scale(frame: Frame, common: float | None, stored: Real[np.ndarray, "*shape"] | None = None) -> _Scale:
+    """The scale of a frame with the common factor of its stack; without stored pixels its slope may be of a part."""
+    file, header = frame.file, frame.file.header
+    units = _units(frame)
     modality = modality_of(file)
     if units not in _ABSOLUTE and units != "GML":
-        mapped = real_world_map(frame)
-        if mapped is not None:
-            return _Scale(unit="Bq/mL", slope=mapped[0], intercept=mapped[1])
+        maps = bq_maps(frame)
+        if maps:
+            mapped = covering_map(file, maps, stored)
+            return _Scale(unit="Bq/mL", slope=mapped.slope, intercept=mapped.intercept)
     if frame.slope is None and modality == "PT":
         raise _no_rescaling(file, "a known unit")
     slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
@@ -84,10 +122,13 @@ def _activity_scale(frame: Frame) -> _Scale:
         note = f"the values are SUV of the type {kind}, not by body weight (BW)"
         return _Scale(unit="1", slope=slope, intercept=intercept, notes=(note,))
     if units in _RELATIVE:
-        factor = (optional(header[_PHILIPS_BQ_PER_ML].value) if _PHILIPS_BQ_PER_ML in header else None) or 0.0
-        if factor:
+        own = _own_factor(frame)
+        to_bq_ml = common if own is None else own
+        if to_bq_ml is not None:
             note = "counts were converted to Bq/mL with the factor in the file (7053,1009)"
-            return _Scale(unit="Bq/mL", slope=slope * factor, intercept=intercept * factor, notes=(note,))
+            if own is None:
+                note = "slices without a factor to Bq/mL (7053,1009) were converted with that of the other slices"
+            return _Scale(unit="Bq/mL", slope=slope * to_bq_ml, intercept=intercept * to_bq_ml, notes=(note,))
         notes = () if units == "CNTS" else (f"the values are {units}: treated as counts",)
         return _Scale(unit="counts", slope=slope, intercept=intercept, notes=notes)
     if units == "" and modality == "NM":
@@ -104,36 +145,22 @@ def _no_rescaling(file: DicomFile, unit: str) -> ImageFormatError:
     )
 
 
-def real_world_map(frame: Frame) -> tuple[float, float] | None:
-    """Returns slope and intercept from stored values to Bq/mL; None without such a real-world value map.
+def rescaled(
+    frame: Frame, stored: Real[np.ndarray, "*shape"], *, common: float | None
+) -> Float32[np.ndarray, "*shape"]:
+    """Returns the values of one frame in the unit of `values_unit`, from its stored pixels.
 
-    A map of the frame has priority over one of all frames, and that over one of the file.
+    Args:
+      frame: the frame.
+      stored: stored pixels of the slice.
+      common: `common_factor` of its stack.
 
     Raises:
-      ImageFormatError: several different maps, each for a part of the stored values.
+      ImageFormatError: several real-world value maps, and not exactly one is for all stored values.
     """
-    header = frame.file.header
-    own = header.get("PerFrameFunctionalGroupsSequence") or []
-    shared = header.get("SharedFunctionalGroupsSequence") or []
-    for holder in (*own[frame.index : frame.index + 1], *shared[:1], header):
-        maps = set()
-        for item in holder.get("RealWorldValueMappingSequence") or []:
-            codes = item.get("MeasurementUnitsCodeSequence") or []
-            slope = optional(item.get("RealWorldValueSlope"))
-            if slope is not None and codes and text_of(codes[0], "CodeValue").lower() == "bq/ml":
-                maps.add((slope, optional(item.get("RealWorldValueIntercept")) or 0.0))
-        if len(maps) > 1:
-            raise ImageFormatError(f"{frame.file.path}: {len(maps)} real-world value maps to Bq/mL; expected one")
-        if maps:
-            return maps.pop()
-    return None
-
-
-def rescaled(frame: Frame, stored: Real[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Returns the values of one frame in the unit of `values_unit`, from its stored pixels."""
     slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
     if modality_of(frame.file) not in ("CT", "MR"):
-        scale = _activity_scale(frame)
+        scale = _activity_scale(frame, common, stored)
         slope, intercept = scale.slope, scale.intercept
     wide = stored.dtype.itemsize > 2
     with np.errstate(over="ignore"):

@@ -8,9 +8,9 @@ from pathlib import Path
 from sirtjax.dicom.image._series import SeriesInfo, list_series
 from sirtjax.dicom.inspect._headers import IMAGE_MODALITIES, FileHeader, read_file_headers
 from sirtjax.dicom.inspect._objects import object_facts
+from sirtjax.dicom.inspect._people import number_patients
 from sirtjax.dicom.inspect._studies import Inspection, ObjectFacts, SeriesFacts, StudyFacts
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientFingerprint
 
 
 def inspect_folder(path: Path | str) -> Inspection:
@@ -56,38 +56,13 @@ def inspect_folder(path: Path | str) -> Inspection:
     )
 
 
-def number_patients(files: list[FileHeader]) -> dict[PatientFingerprint, int]:
-    """Returns the number of each patient mark, in the order of the files.
-
-    A mark joins the patient that it confirms, otherwise the first one that no mark contradicts.
-    """
-    marks = list(dict.fromkeys(file.patient for file in files))
-    people: list[list[PatientFingerprint]] = []
-    # A mark without identifiers fits every patient, so it must not be the first to which the others are compared.
-    for mark in sorted(marks, key=_missing):
-        sure = [one for one in people if any(mark.confirms(other) for other in one)]
-        possible = [one for one in people if not any(mark.contradicts(other) for other in one)]
-        person = next(iter([*sure, *possible]), None)
-        if person is None:
-            people.append([mark])
-        else:
-            person.append(mark)
-    index = {mark: n for n, person in enumerate(people) for mark in person}
-    order = list(dict.fromkeys(index[mark] for mark in marks))
-    return {mark: order.index(index[mark]) + 1 for mark in marks}
-
-
-def _missing(mark: PatientFingerprint) -> int:
-    return sum(part is None for part in (mark.number, mark.name, mark.born))
-
-
-def _studies(files: list[FileHeader], patients: dict[PatientFingerprint, int]) -> tuple[StudyFacts, ...]:
+def _studies(files: list[FileHeader], patients: dict[Path, int]) -> tuple[StudyFacts, ...]:
     first: dict[str, FileHeader] = {}
     for file in files:
         first.setdefault(file.study_uid, file)
     ordered = sorted(first.items(), key=lambda item: (item[1].day or date.max, item[0]))
     return tuple(
-        StudyFacts(number=number, uid=uid or None, patient=patients[file.patient], day=file.day)
+        StudyFacts(number=number, uid=uid or None, patient=patients[file.path], day=file.day)
         for number, (uid, file) in enumerate(ordered, start=1)
     )
 
@@ -98,13 +73,13 @@ def _series_facts(
     infos: tuple[SeriesInfo, ...],
     files: list[FileHeader],
     number_of_study: dict[str, int],
-    patients: dict[PatientFingerprint, int],
+    patients: dict[Path, int],
 ) -> SeriesFacts:
     images = [file for file in files if file.modality == info.modality] or files
     first = images[0]
     problems = [] if info.problem is None else [info.problem.removeprefix(f"{path}: ")]
     for values, what in (
-        ({patients[file.patient] for file in images}, "patients"),
+        ({patients[file.path] for file in images}, "patients"),
         ({file.study_uid for file in images}, "studies"),
         ({file.frame_of_reference_uid for file in images}, "frames of reference"),
     ):
@@ -122,7 +97,7 @@ def _series_facts(
         modality=info.modality,
         description=info.description,
         study=number_of_study[first.study_uid],
-        patient=patients[first.patient],
+        patient=patients[first.path],
         frame_of_reference_uid=first.frame_of_reference_uid or None,
         time=info.time,
         slices=info.slices,
@@ -144,7 +119,7 @@ def _objects(
     files: list[FileHeader],
     series: list[SeriesFacts],
     number_of_study: dict[str, int],
-    patients: dict[PatientFingerprint, int],
+    patients: dict[Path, int],
 ) -> tuple[ObjectFacts, ...]:
     others = [file for file in files if file.modality not in IMAGE_MODALITIES]
     return tuple(
@@ -152,7 +127,7 @@ def _objects(
             file,
             number=len(series) + n,
             study=number_of_study[file.study_uid],
-            patient=patients[file.patient],
+            patient=patients[file.path],
             series=series,
         )
         for n, file in enumerate(others, start=1)

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from sirtjax.dicom import AnonymiseOptions, StudyIdentity, anonymise_folder, inspect_folder, write_dicom_series
-from sirtjax.dicom.inspect._folder import number_patients
+from sirtjax.dicom.inspect._people import number_patients
 from sirtjax.errors import InputError
 from sirtjax.io import PatientFingerprint
 from sirtjax.volume import Geometry, Volume
@@ -36,27 +36,77 @@ def write(folder, name):
 def test_two_names_get_two_pseudonyms(tmp_path):
     for folder, name in (("0", ""), ("1", "Meyer^Anna"), ("2", "Huber^Karl"), ("3", "MEYER^ANNA^^")):
         write(tmp_path / "in" / folder, name)
-    assert inspect_folder(tmp_path / "in").patients == 2
+    assert inspect_folder(tmp_path / "in").patients == 3
     done = anonymise_folder(tmp_path / "in", tmp_path / "out", options=AnonymiseOptions(shift_dates=True))
-    assert len(set(done.patients)) == 2 and done.series == 4
+    assert len(set(done.patients)) == 3 and done.series == 4
     folders = sorted(len(list(folder.iterdir())) for folder in (tmp_path / "out").glob("ANON-*"))
-    assert folders == [1, 3]  # the file without a name is with the first person
-    with pytest.raises(InputError, match="2 patients but one pseudonym"):
+    assert folders == [1, 1, 2]  # the file without a name may be of either person
+    with pytest.raises(InputError, match="3 patients but one pseudonym"):
         anonymise_folder(tmp_path / "in", tmp_path / "one", pseudonym="CASE-1")
 
 
+def test_a_series_without_identifiers_is_with_the_patient_of_its_study(tmp_path, dicom):
+    """Two people, and a series without identifiers in the study and frame of reference of the second."""
+    people = [("1", "AAA", "19500203", 1), ("2", "BBB", "19600203", 2), ("", "", "", 2)]
+    for n, (number, name, born, study) in enumerate(people):
+        uids = {"StudyInstanceUID": f"1.2.3.9{study}", "FrameOfReferenceUID": f"1.2.3.8{study}"}
+        made = dicom.slices(np.ones((7, 5, 4), np.int16), SeriesInstanceUID=f"1.2.3.{n}", **uids)
+        for data in made:
+            data.PatientID, data.PatientName, data.PatientBirthDate = number, name, born
+        dicom.save(made, tmp_path / "in" / str(n))
+    found = inspect_folder(tmp_path / "in")
+    assert (found.patients, [one.patient for one in found.series]) == (2, [1, 2, 2])
+    anonymise_folder(tmp_path / "in", tmp_path / "out")
+    of_study = {}
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        data = pydicom.dcmread(path)
+        of_study.setdefault(data.StudyInstanceUID, set()).add(str(data.PatientID))
+    assert sorted(map(len, of_study.values())) == [1, 1] and len(set.union(*of_study.values())) == 2
+
+
+def test_a_series_with_numbered_names_is_of_one_patient(tmp_path, dicom):
+    made = dicom.slices(np.ones((7, 5, 4), np.int16))
+    for n, data in enumerate(made):
+        data.PatientID, data.PatientName, data.PatientBirthDate = "", f"NUMBERED_{n:04d}", ""
+    assert inspect_folder(dicom.save(made, tmp_path)).patients == 1
+
+
 def numbers(*marks):
-    marks = [PatientFingerprint(number=number, name=name, born=born) for number, name, born in marks]
-    of_mark = number_patients([SimpleNamespace(patient=mark) for mark in marks])
-    return [of_mark[mark] for mark in marks]
+    """The numbers of patients; each mark has ID, name, date of birth and perhaps study and frame of reference."""
+    headers = [
+        SimpleNamespace(
+            path=n,
+            patient=PatientFingerprint(number=number, name=name, born=born),
+            series_uid=f"series {n}",
+            study_uid=(*uids, "", "")[0],
+            frame_of_reference_uid=(*uids, "", "")[1],
+        )
+        for n, (number, name, born, *uids) in enumerate(marks)
+    ]
+    return list(number_patients(headers).values())
+
+
+NOTHING = (None, None, None)
+ANNA, KARL = ("1", "a", "x", "study 1", "frame 1"), ("2", "k", "y", "study 2", "frame 2")
 
 
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
         ([(None, "a", None), (None, "b", None), (None, "a", None)], [1, 2, 1]),
-        # A mark that fits everyone joins two people to none.
-        ([(None, None, None), (None, "a", None), (None, "b", None)], [1, 1, 2]),
+        # A mark that fits everyone joins two people to none, and belongs to neither.
+        ([NOTHING, (None, "a", None), (None, "b", None)], [1, 2, 3]),
+        ([NOTHING, (None, "a", None)], [1, 1]),
+        # The study or the frame of reference shows whose it is, also over other files.
+        ([(*NOTHING, "study 2"), ANNA, KARL], [1, 2, 1]),
+        ([ANNA, KARL, (*NOTHING, "", "frame 2")], [1, 2, 2]),
+        ([ANNA, KARL, (*NOTHING, "other", ""), (*NOTHING, "other", "frame 2")], [1, 2, 2, 2]),
+        ([ANNA, KARL, (*NOTHING, "other"), (*NOTHING, "other"), NOTHING], [1, 2, 3, 3, 4]),
+        ([ANNA, KARL, (*NOTHING, "study 1", "frame 2")], [1, 2, 3]),
+        # What contradicts a person is not of that person, whatever its study.
+        ([ANNA, KARL, (None, "b", None, "study 1")], [1, 2, 3]),
+        ([ANNA, ("2", "a", "y", "study 2"), (None, "a", None, "study 2")], [1, 2, 2]),
+        ([ANNA, ("2", "a", "y", "study 2"), (None, "a", None, "3"), (None, "a", None, "4")], [1, 2, 3, 3]),
         ([("1", None, None), (None, "a", None), ("1", "b", None)], [1, 2, 1]),
         ([(None, "a", "x"), ("1", "a", None), ("2", "a", None)], [1, 1, 2]),
         # One person under two IDs, and a file with only the second.

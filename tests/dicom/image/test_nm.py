@@ -6,6 +6,7 @@ import pytest
 from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, list_series, read_planar, write_dicom_planar
 from sirtjax.errors import ImageFormatError
 from sirtjax.formats import read_image
+from sirtjax.io import patient_fingerprint
 
 RNG = np.random.default_rng(3)
 COUNTS = RNG.integers(0, 500, (6, 5, 4)).astype(np.uint16)  # frames, rows, columns
@@ -142,6 +143,7 @@ def planar(dicom, frames, views, **tags):
     return dicom.base("NM", frames, **settings)
 
 
+_VIEWS = ("anterior", "posterior")
 FRONT, BACK = [1, 0, 0, 0, 0, -1], [-1, 0, 0, 0, 0, -1]
 
 
@@ -169,6 +171,31 @@ def test_views_in_two_files(dicom, tmp_path):
     found = read_planar(dicom.save(made, tmp_path))
     np.testing.assert_array_equal(found.anterior, front[0].T[:, ::-1])
     np.testing.assert_array_equal(found.posterior, back[0].T[::-1, ::-1])
+
+
+def two_views(dicom, *people, **tags):
+    """Two files with a view each, and ID, name and date of birth of each."""
+    made = [planar(dicom, np.ones((1, 6, 4), np.uint16), [view(dicom, name)], **tags) for name in _VIEWS]
+    for data, (number, name, born) in zip(made, people, strict=True):
+        data.PatientID, data.PatientName, data.PatientBirthDate = number, name, born
+    return made
+
+
+def test_views_of_two_patients(dicom, tmp_path):
+    made = two_views(dicom, ("A", "SMITH^ANN", "19500101"), ("B", "JONES^BOB", "19600202"))
+    with pytest.raises(
+        ImageFormatError, match=r"s001\.dcm and s002\.dcm: the views are of two patients .*; use both vi"
+    ):
+        read_planar(dicom.save(made, tmp_path))
+
+
+def test_the_marks_of_the_patients_of_the_views(dicom, tmp_path):
+    made = two_views(dicom, ("A", "SMITH^ANN", ""), ("A", "SMITH^ANN^M", ""))
+    expected = {patient_fingerprint(data) for data in made}
+    assert set(read_planar(dicom.save(made, tmp_path / "two")).patients) == expected and len(expected) == 2
+    # The names of one series can be numbered.
+    made = two_views(dicom, ("", "ANON_1", ""), ("", "ANON_2", ""))
+    assert len(read_planar(dicom.save(made, tmp_path / "numbered")).patients) == 2
 
 
 def test_views_of_two_sizes(dicom, tmp_path):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sirtjax.dicom import list_series
 from sirtjax.dicom.dataset._time import dicom_date, dicom_datetime, dicom_moment, latest_before, utc_offset
 from sirtjax.errors import ImageFormatError
 from sirtjax.formats import read_image
@@ -64,12 +65,43 @@ def test_counts_with_a_factor_of_the_manufacturer(dicom, tmp_path, ct_array):
     np.testing.assert_allclose(image.volume.array, ct_array * 2.5)
 
 
-def bq_map(dicom, slope, *, intercept=0.0):
+def with_factors(made, factors):
+    for data, factor in zip(made, factors, strict=True):
+        if factor is not None:
+            data.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x09, "DS", factor)
+    return made
+
+
+@pytest.mark.parametrize("missing", ["0", None])
+def test_slices_without_the_factor_have_that_of_the_others(dicom, tmp_path, ct_array, missing):
+    made = with_factors(a_pet(dicom, ct_array, Units="CNTS"), [*["2.5"] * 5, missing])
+    image = read_image(dicom.save(made, tmp_path))
+    assert image.volume.unit == "Bq/mL"
+    assert "slices without a factor to Bq/mL (7053,1009)" in image.source.notes[1]
+    np.testing.assert_allclose(image.volume.array, ct_array * 2.5)
+
+
+def test_each_slice_has_its_own_factor_or_the_series_is_refused(dicom, tmp_path, ct_array):
+    made = with_factors(a_pet(dicom, ct_array, Units="CNTS"), ["1", "2", "3", "4", "5", "6"])
+    image = read_image(dicom.save(made, tmp_path / "own"))
+    np.testing.assert_allclose(image.volume.array, ct_array * np.arange(1.0, 7.0))
+    made = with_factors(a_pet(dicom, ct_array, Units="CNTS"), ["1", "2", "3", "4", "5", None])
+    message = (
+        r"s001\.dcm: no factor to Bq/mL \(7053,1009\), .* have 5 different ones; export the series with Units BQML"
+    )
+    with pytest.raises(ImageFormatError, match=message):
+        read_image(dicom.save(made, tmp_path / "one"))
+    assert "no factor to Bq/mL" in list_series(tmp_path / "one")[0].problem
+
+
+def bq_map(dicom, slope, *, intercept=0.0, limits=None, double=False):
     """A real-world value map from stored pixels to Bq/mL."""
     code, item = dicom.Dataset(), dicom.Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "Bq/ml", "UCUM", "Becquerels/milliliter"
     item.MeasurementUnitsCodeSequence = dicom.Sequence([code])
     item.RealWorldValueSlope, item.RealWorldValueIntercept = slope, intercept
+    for end, limit in zip(("First", "Last"), limits or (), strict=False):
+        setattr(item, f"{'DoubleFloat' * double}RealWorldValue{end}ValueMapped", limit)
     return item
 
 
@@ -85,8 +117,32 @@ def test_a_real_world_value_map_applies_to_the_stored_pixels(dicom, tmp_path, ct
 def test_maps_for_parts_of_the_values_are_refused(dicom, tmp_path, ct_array):
     maps = dicom.Sequence([bq_map(dicom, 2500.0), bq_map(dicom, 2600.0)])
     made = a_pet(dicom, ct_array, Units="CNTS", RealWorldValueMappingSequence=maps)
-    with pytest.raises(ImageFormatError, match="2 real-world value maps to Bq/mL; expected one"):
+    message = "2 real-world value maps to Bq/mL; expected one for all stored values; export the series with Units BQML"
+    with pytest.raises(ImageFormatError, match=message):
         read_image(dicom.save(made, tmp_path))
+    assert message in list_series(tmp_path)[0].problem
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_the_map_for_all_stored_values_is_chosen(dicom, tmp_path, ct_array, double):
+    ct_array[:, :, 3:] += 4000
+    low, high = (
+        bq_map(dicom, slope, intercept=7.0, limits=limits, double=double)
+        for slope, limits in ((2.0, (0, 3000)), (3.0, (3001, 30000)))
+    )
+    made = a_pet(dicom, ct_array, Units="CNTS", RealWorldValueMappingSequence=dicom.Sequence([low, high]))
+    image = read_image(dicom.save(made, tmp_path / "one"))
+    np.testing.assert_allclose(image.volume.array, ct_array * np.repeat([2.0, 3.0], 3) + 7.0, rtol=1e-6)
+    ct_array[0, 0, 0], ct_array[1, 0, 0] = 10, 5000
+    made = a_pet(dicom, ct_array, Units="CNTS", RealWorldValueMappingSequence=dicom.Sequence([low, high]))
+    with pytest.raises(ImageFormatError, match=r"expected one for all stored values; export the series with Units BQ"):
+        read_image(dicom.save(made, tmp_path / "both"))
+
+
+def test_the_limits_of_an_only_map_do_not_count(dicom, tmp_path, ct_array):
+    maps = dicom.Sequence([bq_map(dicom, 2.0, limits=(0, 10))])
+    image = read_image(dicom.save(a_pet(dicom, ct_array, Units=None, RealWorldValueMappingSequence=maps), tmp_path))
+    np.testing.assert_allclose(image.volume.array, ct_array * 2.0)
 
 
 def test_slices_in_several_units(dicom, tmp_path, ct_array):
@@ -195,7 +251,8 @@ def test_a_long_lived_nuclide_injected_at_a_time_of_day(dicom, tmp_path, ct_arra
 
 
 @pytest.mark.parametrize(
-    ("meaning", "half_life_s", "known"), [("18F", None, True), ("", None, False), ("", 6588.0, True), ("", 5e4, False)]
+    ("meaning", "half_life_s", "known"),
+    [("18F", None, True), ("", None, False), ("", 6588.0, True), ("", 5e4, False), ("18F", 1.0, True)],
 )
 def test_the_half_life_that_shows_the_day(dicom, tmp_path, ct_array, meaning, half_life_s, known):
     made = tracer(dicom, RadionuclideHalfLife=half_life_s)
@@ -206,6 +263,16 @@ def test_the_half_life_that_shows_the_day(dicom, tmp_path, ct_array, meaning, ha
     ).source
     assert source.injection_time == (datetime(2024, 1, 1, 9, 30) if known else None)
     assert len(source.notes) == (0 if known else 1)
+
+
+def test_microspheres_under_the_code_of_another_nuclide(dicom, tmp_path, ct_array):
+    """90Y under F-18: only the stated half-life of 64 h shows that the scan can be on a later day."""
+    made = a_pet(
+        dicom, ct_array, RadiopharmaceuticalInformationSequence=tracer(dicom, RadionuclideHalfLife=64.1 * 3600)
+    )
+    source = read_image(dicom.save(made, tmp_path)).source
+    assert source.injection_time is None and source.radionuclide == "F-18"
+    assert "with its stated half-life of 64.1 h it is also imaged on later days" in source.notes[0]
 
 
 def test_a_date_of_injection_with_its_time_of_day(dicom, tmp_path, ct_array):

@@ -2,9 +2,10 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from pydicom.uid import RLELossless
 
 from sirtjax.dicom import list_series
-from sirtjax.errors import ImageFormatError
+from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.formats import read_image
 
 
@@ -108,3 +109,77 @@ def test_a_series_with_a_problem_is_listed_with_it(dicom, tmp_path, ct_array):
 def test_no_folder(tmp_path):
     with pytest.raises(ImageFormatError, match="no such file or folder"):
         list_series(tmp_path / "missing")
+
+
+def same_uids(made, others):
+    for data, other in zip(made, others, strict=False):
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
+
+
+def test_a_localizer_with_the_uid_of_a_slice_does_not_hide_the_slices(dicom, tmp_path, ct_array):
+    made = dicom.slices(ct_array)
+    scout = dicom.slices(ct_array[:, :, :1], origin=(0, 0, 0), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    same_uids(scout, made[2:])
+    dicom.save(scout, dicom.save(made, tmp_path), prefix="x")
+    np.testing.assert_array_equal(read_image(tmp_path).volume.array, ct_array - 1024.0)
+    assert [info.localizer for info in list_series(tmp_path) if info.problem is None] == [False, True]
+
+
+def test_one_stack_with_shared_uids_does_not_hide_another(dicom, tmp_path, ct_array):
+    bad = dicom.slices(ct_array, axes=((1, 0, 0), (0, 0, -1)), SOPInstanceUID="1.2.3.4")
+    dicom.save(bad, dicom.save(dicom.slices(ct_array), tmp_path), prefix="x")
+    np.testing.assert_array_equal(read_image(tmp_path).volume.array, ct_array - 1024.0)
+    problems = {info.description: info.problem for info in list_series(tmp_path)}
+    assert problems["a CT [axial, 7x5]"] is None
+    assert "several slices share one SOPInstanceUID" in problems["a CT [coronal, 7x5]"]
+
+
+def test_phases_with_the_same_uids_are_no_copies(dicom, tmp_path, ct_array):
+    early, late = (dicom.slices(ct_array + np.int16(n), AcquisitionTime=f"1{n}0000") for n in (1, 2))
+    same_uids(late, early)
+    dicom.save(late, dicom.save(early, tmp_path, prefix="a"), prefix="b")
+    for n in (1, 2):
+        image = read_image(tmp_path, series=f"AcquisitionTime 1{n}0000")
+        np.testing.assert_array_equal(image.volume.array, ct_array + n - 1024.0)
+        assert image.source.notes == ()
+    with pytest.raises(ImageFormatError, match="2 series match"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("changed", ["pixels", "slope"])
+def test_files_with_the_same_uid_and_other_values_are_refused(dicom, tmp_path, ct_array, changed):
+    early = dicom.slices(ct_array)
+    late = dicom.slices(ct_array + np.int16(changed == "pixels"), RescaleSlope=1 + (changed == "slope"))
+    same_uids(late, early)
+    dicom.save(late, dicom.save(early, tmp_path, prefix="a"), prefix="b")
+    with pytest.raises(GeometryError, match="6 slices are at the position of another"):
+        read_image(tmp_path)
+
+
+def test_a_copy_in_another_encoding_is_a_copy(dicom, tmp_path, ct_array):
+    made, again = dicom.slices(ct_array), dicom.slices(ct_array)
+    same_uids(again, made)
+    for data in again:
+        data.compress(RLELossless, generate_instance_uid=False)
+    image = read_image(dicom.save(again, dicom.save(made, tmp_path, prefix="a"), prefix="b"))
+    np.testing.assert_array_equal(image.volume.array, ct_array - 1024.0)
+    assert image.source.notes == ("6 files contain the same instance as another file and were skipped",)
+
+
+@pytest.mark.parametrize("name", ["NUMBERED_{}", "SMITH^ANN^^{}"])
+def test_a_series_with_several_spellings_of_a_name(dicom, tmp_path, ct_array, name):
+    made = dicom.slices(ct_array)
+    for n, data in enumerate(made):
+        data.PatientID, data.PatientName, data.PatientBirthDate = "", name.format(n), ""
+    np.testing.assert_array_equal(read_image(dicom.save(made, tmp_path)).volume.array, ct_array - 1024.0)
+
+
+@pytest.mark.parametrize(("number", "born", "frame"), [("2", "", "1.2.3.9"), ("", "19500102", "1.2.3.9"), ("", "", "")])
+def test_a_series_of_two_patients(dicom, tmp_path, ct_array, number, born, frame):
+    """Other IDs or dates of birth, or other names without a frame of reference that they share."""
+    made = dicom.slices(ct_array, FrameOfReferenceUID=frame)
+    for data in made:
+        data.PatientID, data.PatientName, data.PatientBirthDate = "1" if number else "", "A", "19500101" if born else ""
+    made[3].PatientID, made[3].PatientName, made[3].PatientBirthDate = number, "B", born
+    with pytest.raises(ImageFormatError, match=r"mixed series, this slice and .* are of two patients"):
+        read_image(dicom.save(made, tmp_path))
