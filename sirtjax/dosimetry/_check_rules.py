@@ -230,6 +230,12 @@ _RULES: tuple[CheckRule, ...] = (
         unit="mg/dL", source="the protocol",
     ),
     _rule(
+        "SJ557", "warning", "Bilirubin not stated",
+        "{where} is stated for patients with a total bilirubin on one side of {limit} {unit}, and the case states no "
+        "bilirubin: set record.liver_function.bilirubin",
+        unit="mg/dL", source="the protocol",
+    ),
+    _rule(
         "SJ566", "warning", "Corrected lung shunt fraction used",
         "the plan uses the lung shunt fraction corrected for the blur of the image, {value}, not the measured {limit}: "
         "limits on the lungs are from uncorrected images",

@@ -71,7 +71,9 @@ def laboratory_checks(
     albumin_g_per_l: float | None,
     objectives: Sequence[ProtocolObjective] = (),
 ) -> tuple[Check, ...]:
-    """Returns SJ554 for a value out of range, and SJ556 for a bilirubin that contradicts an objective.
+    """Returns checks of the laboratory values.
+
+    They are SJ554 for a value out of range, SJ556 for a bilirubin that contradicts a limit, and SJ557 for a missing one.
 
     Args:
       bilirubin_umol_per_l: total bilirubin; None if unknown.
@@ -86,6 +88,10 @@ def laboratory_checks(
         if value is not None and not limit[0] <= value <= limit[1]:
             found.append(make_check("SJ554", where=name, value=value, limit=limit, unit=unit))
     if bilirubin_umol_per_l is None:
+        for row in objectives:
+            side = row.bilirubin_above_mg_dl if row.bilirubin_below_mg_dl is None else row.bilirubin_below_mg_dl
+            if side is not None:
+                found.append(make_check("SJ557", where=row.objective.label, limit=side))
         return tuple(found)
     mg_dl = bilirubin_umol_per_l / to_umol_per_l(1.0, unit="mg/dL")
     for row in objectives:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from sirtjax.reports._certain_activity import certain_activity_text
 from sirtjax.reports._figures import short
 from sirtjax.reports._interval_text import (
     budget_error,
@@ -74,11 +75,14 @@ def certainty_lines(result: Result) -> tuple[CertaintyLine, ...]:
         return (CertaintyLine("no intervals", refusal_text(found), "warning"),)
     verdicts = verdicts_of(result)
     lines = [_line(certainty, verdicts) for certainty in ("not met", "open", "met")]
+    first, less = lines[0] or lines[1], certain_activity_text(result, verdicts)
+    if first is not None and less:
+        lines[0 if lines[0] is first else 1] = replace(first, text=f"{first.text} {less}")
     lines += [_unknown(found, verdicts)]
     if not verdicts:
         lines.append(CertaintyLine("targets, limits", "The protocol has none that an interval can be compared with."))
     lines += [_main_source(found, verdicts), CertaintyLine("correction", correction_text(result, found))]
-    lines += [CertaintyLine("basis", basis_text(found))]
+    lines += [CertaintyLine("basis", basis_text(found, plan=result.kind == "plan"))]
     return tuple(line for line in lines if line is not None)
 
 
@@ -245,11 +249,12 @@ def correction_text(result: Result, found: UncertaintyResult) -> str:
     return f"{first} {rest}{_largest_correction(found)}"
 
 
-def basis_text(found: UncertaintyResult) -> str:
+def basis_text(found: UncertaintyResult, *, plan: bool) -> str:
     """Returns level, method and the kind of evidence of the intervals in two or three sentences.
 
     Args:
       found: intervals of a plan or verification.
+      plan: whether they are of a plan.
     """
     way = "by the EANM guidance"
     if found.method == "samples":
@@ -268,7 +273,8 @@ def basis_text(found: UncertaintyResult) -> str:
     elif used:
         text += f" The sizes of all {len(used)} errors that the intervals contain were measured."
     if found.not_included:
-        text += f" {len(found.not_included)} effects are not included (listed in Sources of uncertainty)."
+        first = ", such as the difference between planned and delivered distribution" if plan else ""
+        text += f" {len(found.not_included)} effects are not included{first} (listed in Sources of uncertainty)."
     if any(row.interval is not None and row.interval.differs for row in found.rows):
         text += " Linear and simulated widths differ; the simulated ones are shown."
     return text

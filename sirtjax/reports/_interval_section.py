@@ -87,7 +87,7 @@ def interval_sentences(result: Result) -> tuple[str, ...]:
     omitted = ("Neither the fraction of each source nor the linear propagation was computed.",) if alone else ()
     return (
         correction_text(result, found),
-        basis_text(found),
+        basis_text(found, plan=result.kind == "plan"),
         *omitted,
         f"Resolution {found.fwhm_mm:g} mm (FWHM){spacing}, seed {found.seed}.",
     )

@@ -41,6 +41,7 @@ class Verdict:
       lower_gy, middle_gy, upper_gy: interval and middle, with earlier treatments if they count; None without interval.
       probability: probability that the objective is met, if it is open; None if it cannot be stated.
       reason: why there is no interval; empty otherwise.
+      earlier_gy: dose of earlier treatments that the interval contains.
     """
 
     objective: ObjectiveResult
@@ -50,6 +51,7 @@ class Verdict:
     upper_gy: float | None = None
     probability: float | None = None
     reason: str = ""
+    earlier_gy: float = 0.0
 
 
 def verdicts_of(result: Result) -> tuple[Verdict, ...]:
@@ -78,7 +80,13 @@ def _verdict(one: ObjectiveResult, found: UncertaintyResult) -> Verdict:
     if certainty == "open":
         above = probability_above(wanted, ends, found.level)
         probability = above if above is None or one.direction == "at least" else 1.0 - above
-    return Verdict(one, certainty, lower, middle, upper, probability)
+    return Verdict(one, certainty, lower, middle, upper, probability, earlier_gy=_earlier_gy(one, found))
+
+
+def _earlier_gy(one: ObjectiveResult, found: UncertaintyResult) -> float:
+    """The dose of earlier treatments in the value of a cumulative limit; it is exact."""
+    row = next((row for row in found.rows if row.voi == one.voi and row.metric == "mean"), None)
+    return one.value_gy - row.value if one.cumulative and row is not None and row.value is not None else 0.0
 
 
 def _dose_of(one: ObjectiveResult, found: UncertaintyResult) -> tuple[tuple[float, float, float] | None, str]:
@@ -89,8 +97,7 @@ def _dose_of(one: ObjectiveResult, found: UncertaintyResult) -> tuple[tuple[floa
         shown, _ = (None, "") if row is None else shown_interval(row)
         if row is None or shown is None or row.value is None:
             return None, reason
-        # Earlier treatments are exact.
-        earlier = one.value_gy - row.value if one.cumulative else 0.0
+        earlier = _earlier_gy(one, found)
         return (shown.lower + earlier, shown.median + earlier, shown.upper + earlier), ""
     band = next((band for band in found.histograms if band.voi == one.voi), None)
     if band is None:

@@ -161,6 +161,16 @@ def test_a_limit_for_patients_with_another_bilirubin_is_reported(tmp_path, scena
     assert checks(load_case(analytic_case.write_case(tmp_path, **tables))) == []
 
 
+@pytest.mark.parametrize("scenario", ["low", "high"])
+def test_a_limit_for_a_range_of_bilirubin_asks_for_it(tmp_path, scenario):
+    protocol = load_protocol(f"glass-hcc-bilobar-{scenario}-bilirubin")
+    case = load_case(analytic_case.write_case(tmp_path, protocol={"name": f"glass-hcc-bilobar-{scenario}-bilirubin"}))
+    injection = InjectionTable(territory="right", activity_mbq=1000.0)
+    (check,) = treatment_record(case, (injection,), protocol, half_life_h=HALF_LIFE_H)[1]
+    assert (check.code, check.severity, check.limit) == ("SJ557", "warning", 1.1)
+    assert "record.liver_function.bilirubin" in check.message
+
+
 def test_nothing_is_invented(tmp_path):
     record, checks = made(tmp_path)
     assert checks == () and record.vials == () and record.prescriber is None and record.imaging_dates == {}
