@@ -28,8 +28,8 @@ def initial_variables(config: TrainingConfig) -> Variables:
     if config.weights is None:
         drawn: Variables = jax.tree.map(jax.device_get, networks.initialise(config.network, seed=config.seed))
         return drawn
-    path = Path(config.weights)
-    if has_best(path):
+    if has_best(config.weights, models=[model.name for model in segmentation.list_models()]):
+        path = Path(config.weights)
         given, (found, _) = run_config(path), best_variables(path)
         network, overlapping = given.network, _overlapping(given)
     else:

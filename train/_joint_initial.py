@@ -9,7 +9,7 @@ import numpy as np
 
 from sirtjax.errors import ModelError
 from sirtjax.networks import CascadeConfig
-from sirtjax.registration_networks import load_registration_model
+from sirtjax.registration_networks import list_registration_models, load_registration_model
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables
 from sirtjax.train._joint_training_file import JointTrainingConfig, joint_training_from_dict
 from sirtjax.train._loop import BEST
@@ -49,10 +49,10 @@ def initial_progress(config: JointTrainingConfig) -> JointProgress:
 
 def _named(weights: str) -> tuple[CascadeConfig, Variables]:
     """The network and the variables of a run (its best weights) or of a model."""
-    path = Path(weights)
-    if not has_best(path):
+    if not has_best(weights, models=list_registration_models()):
         model = load_registration_model(weights)
         return model.spec.network, model.variables
+    path = Path(weights)
     config = joint_training_from_dict(run_table(path), source=str(path / CONFIG))
     found, _ = load_tree(path / BEST, judged_variables(first_progress(config).state))
     return config.network, found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,14 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from sirtjax.errors import ComputationError
+from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.train._config import plain
 from sirtjax.train._event_file import new_event_file, write_scalars
 from sirtjax.train._joint_course import StagePlace
 from sirtjax.train._joint_progress import JointProgress, judged_variables
 from sirtjax.train._joint_scores import JointScores
 from sirtjax.train._joint_training_file import JointTrainingConfig
-from sirtjax.train._log import STEPS, VALIDATIONS, Row, append_to_table, begin_table, number_cell
+from sirtjax.train._log import STEPS, VALIDATIONS, Row, append_to_table, begin_table, number_cell, read_rows
 from sirtjax.train._loop import BEST
 from sirtjax.train._state_file import save_tree
 from sirtjax.typing import Array
@@ -31,6 +31,29 @@ PARTS = ("mutual_information", "dice", "bending", "displacement")
 OPTIONAL_PARTS = ("descriptors", "segmentation")
 VALIDATION_COLUMNS = ("step", "cascade", "pair", "dsc", "error_mm")
 SEGMENTATION_COLUMN = "segmentation_dsc"
+
+
+def check_validation_pairs(run: Path, names: Collection[str], *, step: int) -> None:
+    """Refuses to continue a run that was validated on other pairs: those would now be trained with.
+
+    Args:
+      run: run folder.
+      names: names of the validation pairs.
+      step: number of completed updates; later validations do not count.
+
+    Raises:
+      ConfigError: the validations before were on other pairs.
+    """
+    path = run / VALIDATIONS
+    rows = read_rows(path) if path.is_file() else []
+    before = {row["pair"] for row in rows if int(row["step"]) <= step}
+    changed = sorted(before ^ set(names)) if before else []
+    if changed:
+        what = ", ".join(changed[:5]) + (" and others" if len(changed) > 5 else "")
+        raise ConfigError(
+            f"{path}: the training data are divided into other training and validation pairs than before ({what}); "
+            "use the table and the version that the run was begun with, or begin in another folder"
+        )
 
 
 class JointLog:

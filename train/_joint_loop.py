@@ -21,7 +21,7 @@ from sirtjax.train._joint_batch import make_joint_step
 from sirtjax.train._joint_config import JointOptimiserConfig
 from sirtjax.train._joint_course import StagePlace, begin_stage, stage_learning_rate, stage_place
 from sirtjax.train._joint_initial import initial_progress
-from sirtjax.train._joint_log import JointLog
+from sirtjax.train._joint_log import JointLog, check_validation_pairs
 from sirtjax.train._joint_loss import JointPair
 from sirtjax.train._joint_progress import JointProgress, first_progress, judged_variables
 from sirtjax.train._joint_scores import JointScores, make_joint_scores
@@ -85,7 +85,8 @@ def train_joint(
     Raises:
       ComputationError: the loss or its gradients are not finite.
       InputError: a step needs more memory than is available.
-      ConfigError: the devices cannot divide the batch, or the state in the folder is of another config.
+      ConfigError: the devices cannot divide the batch, the state in the folder is of another config, or the run was
+        validated on other pairs.
       ModelError: the initial weights do not exist, or belong to another network.
     """
     check_batch(config, mesh)
@@ -101,6 +102,8 @@ def train_joint(
     first = first_progress(config) if goes_on else initial_progress(config)
     progress = saved_or_first(run / STATE, first, resume=resume, on_note=on_note)
     state, done, end = place(progress.state, mesh), int(progress.state.step), config.course.steps
+    if goes_on:
+        check_validation_pairs(run, source.validation, step=done)
     log = JointLog(run if jax.process_index() == 0 else None, config, end, on_progress)
     pairs = source.feed(done * config.trainer.batch_size)
     steps: dict[bool, Any] = {}

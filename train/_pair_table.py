@@ -31,7 +31,7 @@ class FilePair:
       lesions: lesion mask of the reference image; None if there is none.
       modalities: modality of each image, "CT" or "MR"; None to recognise a CT by its values.
       split: use of the pair, "train" or "validation"; empty if the table does not state it.
-      reference: path of the reference image in the table, by which a pair is assigned; empty for that in `images`.
+      reference: path of the reference image in the table, by which pairs are assigned; empty for that in `images`.
     """
 
     name: str
@@ -72,51 +72,73 @@ def read_pair_table(path: Path) -> tuple[FilePair, ...]:
 def split_pairs(
     pairs: Sequence[FilePair], *, validation_fraction: float, seed: int
 ) -> tuple[tuple[FilePair, ...], tuple[FilePair, ...]]:
-    """Splits pairs into training and validation; those without a split by a hash of the reference's path.
+    """Splits pairs into training and validation; those without a split by a hash of a reference's path.
 
-    Rows with the same reference file are never divided: one that states no split has the split of the others. The path
-    is the one in the table, so a table that is moved together with its images is divided in the same way.
+    Rows with an image in common, directly or by other rows, are one group that is never divided: an image that is
+    validated on is not trained with. A row that states no split has the split of its group. The hash is of the first
+    of the group's reference paths in alphabetical order, as the table has them: a table that is moved together with
+    its images is divided in the same way, in any order of its rows.
 
     Args:
       pairs: pairs of a table.
-      validation_fraction: fraction of the reference files without a stated split for validation; at least one if not 0.
+      validation_fraction: fraction of the groups without a stated split for validation; at least one if not 0.
       seed: seed of the training.
 
     Raises:
-      ConfigError: rows with the same reference file state different splits, or no pair is left for training or for
-        validation.
+      ConfigError: rows of one group state different splits, or no pair is left for training or for validation.
     """
-    # Two spellings or links of one file are one reference.
-    files = [pair.images[0].resolve() for pair in pairs]
-    stated = _stated_splits(pairs, files)
+    groups = _groups(pairs)
+    stated = _stated_splits(pairs, groups)
     names: dict[Path, str] = {}
-    for pair, file in zip(pairs, files, strict=True):
-        if file not in stated:
-            name = pair.reference or pair.images[0].as_posix()
-            names[file] = min(name, names.get(file, name))
-    free = sorted(names, key=lambda file: (hashlib.sha256(f"{seed}/{names[file]}".encode()).hexdigest(), names[file]))
+    for pair, group in zip(pairs, groups, strict=True):
+        name = pair.reference or pair.images[0].as_posix()
+        names[group] = min(name, names.get(group, name))
+    free = sorted(
+        (group for group in names if group not in stated),
+        key=lambda group: (hashlib.sha256(f"{seed}/{names[group]}".encode()).hexdigest(), names[group]),
+    )
     count = max(1, round(validation_fraction * len(free))) if free and validation_fraction > 0 else 0
-    chosen = {*free[:count], *(file for file, (split, _) in stated.items() if split == "validation")}
-    validation = tuple(pair for pair, file in zip(pairs, files, strict=True) if file in chosen)
-    training = tuple(pair for pair, file in zip(pairs, files, strict=True) if file not in chosen)
+    chosen = {*free[:count], *(group for group, (split, _) in stated.items() if split == "validation")}
+    validation = tuple(pair for pair, group in zip(pairs, groups, strict=True) if group in chosen)
+    training = tuple(pair for pair, group in zip(pairs, groups, strict=True) if group not in chosen)
     for some, word in ((training, "to train with"), (validation, "to validate on")):
         if not some:
-            raise ConfigError(f"of {len(pairs)} pairs none is left {word}; change data.validation or add pairs")
+            raise ConfigError(
+                f"of {len(pairs)} pairs, {len(names)} without images in common, none is left {word}; change "
+                "data.validation or add pairs of other images"
+            )
     return training, validation
 
 
-def _stated_splits(pairs: Sequence[FilePair], files: Sequence[Path]) -> dict[Path, tuple[str, str]]:
-    """Returns the stated split of each reference file and the row that states it first."""
+def _groups(pairs: Sequence[FilePair]) -> list[Path]:
+    """Returns a file for each pair that is the same for all pairs connected by common images."""
+    parents: dict[Path, Path] = {}
+
+    def root(file: Path) -> Path:
+        while parents.setdefault(file, file) != file:
+            parents[file] = parents[parents[file]]
+            file = parents[file]
+        return file
+
+    # Two spellings or links of one file are one image.
+    files = [(pair.images[0].resolve(), pair.images[1].resolve()) for pair in pairs]
+    for one, other in files:
+        parents[root(one)] = root(other)
+    return [root(one) for one, _ in files]
+
+
+def _stated_splits(pairs: Sequence[FilePair], groups: Sequence[Path]) -> dict[Path, tuple[str, str]]:
+    """Returns the stated split of each group and the row that states it first."""
     stated: dict[Path, tuple[str, str]] = {}
-    for pair, file in zip(pairs, files, strict=True):
-        split, row = stated.get(file, (pair.split, pair.name))
+    for pair, group in zip(pairs, groups, strict=True):
+        split, row = stated.get(group, (pair.split, pair.name))
         if pair.split and pair.split != split:
             raise ConfigError(
-                f"{pair.images[0]}: is the reference of {row} with split {split} and of {pair.name} with split "
-                f"{pair.split}; give all rows of a reference the same split"
+                f"{pair.images[0]}: {row} with split {split} and {pair.name} with split {pair.split} have an image in "
+                "common, directly or by other rows; give all rows that share images the same split"
             )
         if pair.split:
-            stated[file] = (split, row)
+            stated[group] = (split, row)
     return stated
 
 

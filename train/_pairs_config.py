@@ -111,7 +111,8 @@ class FilePairsConfig(Table):
       start: random errors added to the start; none by default.
       guides: random errors of the livers that a guided network is given; none by default.
       two_patients: fraction of steps with the reference image of one row and the floating image of another.
-      validation: fraction of the reference files without a stated split that is used for validation.
+      validation: fraction of the groups of rows without a stated split that is used for validation; rows with an
+        image in common, directly or by other rows, are one group.
     """
 
     kind: Literal["files"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,21 @@ def run_table(run: Path) -> dict[str, PyTree]:
     return table
 
 
-def has_best(path: Path) -> bool:
-    """Returns whether a folder is a run with best weights, rather than a model.
+def has_best(weights: str, *, models: Collection[str]) -> bool:
+    """Returns whether initial weights are those of a run with best weights, rather than of a model.
+
+    A word without a slash is the name of a model first: a folder of that name is not in its way.
+
+    Args:
+      weights: name or folder of a model, or folder of a run.
+      models: names of the installed models.
 
     Raises:
       ModelError: the folder is a run without best weights.
     """
+    if weights in models:
+        return False
+    path = Path(weights)
     found = (path / BEST).is_file()
     if not found and (path / CONFIG).is_file():
         raise ModelError(

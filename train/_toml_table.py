@@ -47,7 +47,8 @@ def training_table(
             _anchor(table, keys, path.parent)
         weights = table.get("weights")
         if isinstance(weights, str) and Path(weights).name != weights:  # a single word is the name of a model
-            table["weights"] = str(path.parent / weights)
+            there = str(path.parent / weights)
+            table["weights"] = f"./{there}" if Path(there).name == there else there
     for override in overrides:
         _override(table, override)
     return table

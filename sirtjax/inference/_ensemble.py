@@ -18,13 +18,15 @@ class Ensemble:
 
     Attributes:
       probabilities: (i, j, k, classes) probabilities of the mean logits, as in nnU-Net.
-      entropy: (i, j, k) entropy in nats of the networks' mean probabilities, ln 2 for two classes at a half each; for
+      mean: (i, j, k, classes) mean of the networks' probabilities; for one network, its probabilities.
+      entropy: (i, j, k) entropy in nats of `mean`, ln 2 for two classes at a half each; for
         "sigmoid" the largest among the classes.
       spread: (i, j, k) standard deviation of the networks' probabilities of the class in which they differ most; zero
         for one network.
     """
 
     probabilities: Float[np.ndarray, "i j k classes"]
+    mean: Float[np.ndarray, "i j k classes"]
     entropy: Float[np.ndarray, "i j k"]
     spread: Float[np.ndarray, "i j k"]
 
@@ -69,12 +71,14 @@ def combine(members: Iterable[Float[np.ndarray, "i j k classes"]], *, activation
     logits /= np.float32(count)
     probabilities = class_probabilities(logits, activation=activation)
     if count == 1:
-        zero = np.zeros(logits.shape[:3], np.float32)
-        return Ensemble(probabilities=probabilities, entropy=entropy(probabilities, activation=activation), spread=zero)
+        alone = entropy(probabilities, activation=activation)
+        return Ensemble(probabilities=probabilities, mean=probabilities, entropy=alone, spread=np.zeros_like(alone))
     first /= np.float32(count)
     second /= np.float32(count)
     spread = np.sqrt(np.maximum(second - first**2, 0).max(axis=-1))
-    return Ensemble(probabilities=probabilities, entropy=entropy(first, activation=activation), spread=spread)
+    return Ensemble(
+        probabilities=probabilities, mean=first, entropy=entropy(first, activation=activation), spread=spread
+    )
 
 
 def class_probabilities(

@@ -89,7 +89,7 @@ def assess_result(
         elif unguided is not None and unguided.sentence is not None:
             status, notes = Status.MASK_IN_DOUBT, (*notes, unguided.sentence)
         elif unguided is not None:
-            restart, notes = unguided.start, (*notes, OTHER_START)
+            restart, notes = unguided.start, (*notes, OTHER_START, *((unguided.note,) if unguided.note else ()))
     elif (deformed and not kept) or (config.affine.model != "none" and not bool(solution.affine_improved)):
         notes = (*notes, STILL)
     final: Transform = field if kept else affine

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._confirm import MIRROR_GAIN, FitLimits, fit_figures, is_confirmed
 from sirtjax.registration._fit import measure_fit
+from sirtjax.registration._landmark_doubt import check_landmarks
 from sirtjax.registration._landmarks import Landmarks, match_landmarks
 from sirtjax.registration._lattice import sample
 from sirtjax.registration._locate import estimate_initial_transform
 from sirtjax.registration._pair import LIVER, ImagePair
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, prepare_pair
-from sirtjax.spatial import AffineTransform, transform_points
+from sirtjax.spatial import AffineTransform
 
 # A rigid map leaves the motion of organs: it is right if the images agree this well, which those of unrelated content
 # never did.
@@ -27,8 +28,6 @@ MIN_SHARED = 0.3
 MIN_DSC = 0.8
 # Every so-many-th node is evaluated, in this many bins of intensity.
 STRIDE, BINS = 2, 24
-# A landmark that a rigid map of agreeing images and livers misses by more, in mm, is marked at different places.
-MAX_MISSED_MM = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,13 @@ class Unguided:
       start: the rigid map.
       mirrored: whether they agree, and better than otherwise, if one of them is mirrored.
       sentence: sentence with the liver mask or the landmarks that contradict the images there; None if all agree.
+      note: sentence with the landmarks that may contradict them; None if there is none.
     """
 
     start: AffineTransform
     mirrored: bool
     sentence: str | None
+    note: str | None = None
 
 
 def register_unguided(
@@ -82,13 +83,10 @@ def register_unguided(
         return None
     volumes = [side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides]
     sentence = _sentence(*_on_nodes(pair), volumes)
-    if sentence is None and landmarks is not None:
-        names = sides[0].landmark_names()
-        if config.weights.landmarks > 0:
-            points = int((np.asarray(landmarks.weight) > 0).sum()) - len(names)
-            names = (*names, *(f"landmark point {number}" for number in range(1, points + 1)))
-        sentence = _landmark_sentence(landmarks, names, located.start)
-    return Unguided(start=located.start, mirrored=False, sentence=sentence)
+    if sentence is not None or landmarks is None:
+        return Unguided(start=located.start, mirrored=False, sentence=sentence)
+    check = check_landmarks(sides, landmarks, located.start, config=config)
+    return Unguided(start=located.start, mirrored=False, sentence=check.sentence, note=check.note)
 
 
 def _on_nodes(pair: ImagePair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:
@@ -130,18 +128,6 @@ def _sentence(
     return (
         f"the {name} liver mask is in doubt: registered without the masks, the images agree but the liver masks "
         f"overlap with DSC {overlap:.2f} ({sizes})"
-    )
-
-
-def _landmark_sentence(landmarks: Landmarks, names: tuple[str, ...], start: AffineTransform) -> str | None:
-    moved = transform_points(start, np.asarray(landmarks.reference_mm[: len(names)], np.float64))
-    missed = np.linalg.norm(moved - np.asarray(landmarks.floating_mm[: len(names)]), axis=-1)
-    apart = [f"{name} ({mm:.0f} mm)" for name, mm in zip(names, missed, strict=True) if mm > MAX_MISSED_MM]
-    if not apart:
-        return None
-    return (
-        "registered without the masks, the images and the liver masks agree, but these landmarks are at different "
-        f"positions in the two images: {', '.join(apart)}; check their names and positions"
     )
 
 

@@ -12,11 +12,12 @@ from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import Coefficients
 from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
 from sirtjax.registration._judge import assess_result
+from sirtjax.registration._landmark_doubt import check_landmarks
 from sirtjax.registration._landmarks import Landmarks, mass_centre_mm, match_landmarks
 from sirtjax.registration._locate import estimate_initial_transform
 from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, prepare_pair
-from sirtjax.registration._result import RegistrationResult
+from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import Solution
 from sirtjax.registration._start_field import start_coefficients
 from sirtjax.spatial import AffineTransform, DisplacementField
@@ -42,6 +43,7 @@ class Ready:
       coefficients: coefficients of the deformable stage that represent it, or None.
       other_starts: other starts of the search, of which the affine stage may prefer one.
       given: whether the start was given, so that no other replaces it.
+      again: whether the start is the rigid map that the images gave after a failure with the masks.
     """
 
     pair: ImagePair
@@ -55,13 +57,24 @@ class Ready:
     coefficients: Coefficients | None = None
     other_starts: tuple[AffineTransform, ...] = ()
     given: bool = False
+    again: bool = False
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
-        """Returns the result of a solution in NumPy arrays."""
-        return assess_result(
+        """Returns the result of a solution in NumPy arrays.
+
+        After a restart, a landmark is in doubt if the result moves it far from its position without the masks.
+        """
+        result = assess_result(
             solution, self.pair, self.lattice, self.sides, self.start if self.field is None else self.field,
             config=config, notes=self.notes, mirror_gain=self.mirror_gain,
         )  # fmt: skip
+        if not self.again or result.status is not Status.SUCCESS:
+            return result
+        check = check_landmarks(self.sides, self.landmarks, self.start, config=config)
+        if check.note is None:
+            return result
+        status = Status.MASK_IN_DOUBT if check.is_followed(result.transform) else result.status
+        return replace(result, status=status, notes=(*result.notes, check.note))
 
     def from_field(self, start: DisplacementField, *, config: RegistrationConfig) -> Ready:
         """Returns the same patient with an initial displacement.
@@ -94,7 +107,7 @@ class Ready:
         """
         if self.given or result.restart is None:
             return None
-        return replace(self.from_start(result.restart, config=config), notes=(*self.notes, RESTARTED))
+        return replace(self.from_start(result.restart, config=config), notes=(*self.notes, RESTARTED), again=True)
 
 
 def make_ready(

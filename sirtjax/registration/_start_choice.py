@@ -57,11 +57,13 @@ def with_better_start(ready: Ready, *, config: RegistrationConfig, seed: int) ->
 def successful(again: RegistrationResult, first: RegistrationResult) -> RegistrationResult:
     """Returns the result of a restart if it is a success, otherwise the first one.
 
+    A restart that succeeds except for a landmark in doubt is returned too.
+
     Args:
       again: result of the restart.
       first: result that it is to replace.
     """
-    return again if again.status is Status.SUCCESS else first
+    return again if again.status in (Status.SUCCESS, Status.MASK_IN_DOUBT) else first
 
 
 def _disagreement(solution: Solution) -> float:

@@ -52,7 +52,7 @@ def contour_tables(found: WhereToCheck) -> tuple[ReportTable, ...]:
         "own contour",
         "liver contour",
         "other lesions",
-        "territories",
+        "own territory",
         f"largest {found.patch_cm2:g} cm² patch",
         "half of it (% of surface)",
     )

@@ -17,7 +17,7 @@ PAGE = "registration.html"
 CASE = "case.json"
 
 
-def read_index(folder: Path) -> dict[str, Any]:
+def read_index(folder: Path) -> StepIndex:
     """Returns the index of the saved steps; empty without one.
 
     Args:

@@ -139,7 +139,7 @@ def load_steps(
     from sirtjax.volume import LabelMap
     from sirtjax.workflows import StepResults, TerritoryMap, Voi, select_images
 
-    index = read_index(folder)
+    index: dict[str, Any] = {**read_index(folder)}
     usable = dict(index)
     for one in step_states(_absolute(case), index, folder):
         earlier = all(map(from_results, one.causes))

@@ -152,13 +152,20 @@ def run(
     members = (member(number, variables) for number, variables in enumerate(model.folds))
     found = inference.combine(members, activation=spec.activation)
     shape, box = prepared.grid.shape, prepared.box
-    probabilities = np.zeros((*shape, found.probabilities.shape[-1]), np.float32)
-    if spec.activation == "softmax":
-        probabilities[..., 0] = 1
-    probabilities[box] = found.probabilities
+
+    def whole(part: FloatArray) -> FloatArray:
+        all_classes = np.zeros((*shape, part.shape[-1]), np.float32)
+        if spec.activation == "softmax":
+            all_classes[..., 0] = 1
+        all_classes[box] = part
+        return all_classes
+
+    probabilities = whole(found.probabilities)
+    # One network needs no second array.
+    mean = probabilities if found.mean is found.probabilities else whole(found.mean)
     entropy, spread = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     entropy[box], spread[box] = found.entropy, found.spread
-    return Ensemble(probabilities=probabilities, entropy=entropy, spread=spread)
+    return Ensemble(probabilities=probabilities, mean=mean, entropy=entropy, spread=spread)
 
 
 def _patient_box(scaled: FloatArray, scale: IntensityScale) -> Box:

@@ -15,6 +15,7 @@ from sirtjax.inference import Ensemble, class_probabilities, combine, predict_ti
 from sirtjax.preprocess import NnunetCase, NnunetPreprocessing, prepare_nnunet, restore_labels, restore_maps
 from sirtjax.segmentation._model import Model, network_function
 from sirtjax.segmentation._request import Request
+from sirtjax.segmentation._requested import requested_entropy
 from sirtjax.volume import LabelMap, Volume, axis_codes, reorient
 
 FloatArray = NDArray[np.float32]
@@ -66,11 +67,13 @@ class NnunetAnswer:
 
     Attributes:
       logits: (i, j, k, class) mean over the folds, in the network's axes and spacing.
-      uncertainty: uncertainty of the folds' probabilities on the same grid; None if it was not requested.
+      entropy: (i, j, k) entropy on the same grid, of the requested structures; None if no maps were requested.
+      spread: (i, j, k) there, the standard deviation of the folds' probabilities.
     """
 
     logits: Float32[np.ndarray, "a b c classes"]
-    uncertainty: Ensemble | None = None
+    entropy: Float32[np.ndarray, "a b c"] | None = None
+    spread: Float32[np.ndarray, "a b c"] | None = None
 
 
 def predict_nnunet(
@@ -105,8 +108,10 @@ def predict_nnunet(
       InputError: too little memory.
     """
     ready = _prepare(images, model, mirror=mirror, batch=batch, devices=devices, progress=progress)
-    answer = _run(model, ready, mirror=mirror, maps=maps, batch=batch, devices=devices, progress=progress)
-    return restore_prediction(model, ready, answer)
+    logits, found = _run(model, ready, mirror=mirror, maps=maps, batch=batch, devices=devices, progress=progress)
+    if found is None:
+        return restore_prediction(model, ready, NnunetAnswer(logits=logits))
+    return restore_prediction(model, ready, NnunetAnswer(logits=logits, entropy=found.entropy, spread=found.spread))
 
 
 def prepare_nnunet_request(request: Request) -> NnunetInput:
@@ -118,7 +123,7 @@ def prepare_nnunet_request(request: Request) -> NnunetInput:
 
 def run_nnunet_request(request: Request, ready: NnunetInput) -> NnunetAnswer:
     """Returns the output of the networks for the input of a request."""
-    return _run(
+    logits, found = _run(
         request.model,
         ready,
         mirror=request.mirror,
@@ -126,6 +131,10 @@ def run_nnunet_request(request: Request, ready: NnunetInput) -> NnunetAnswer:
         devices=request.devices,
         progress=request.progress,
     )
+    if found is None:
+        return NnunetAnswer(logits=logits)
+    # The probabilities of all classes are not kept until the end: on the image's grid only the entropy is needed.
+    return NnunetAnswer(logits=logits, entropy=requested_entropy(request, found), spread=found.spread)
 
 
 def restore_prediction(model: Model, ready: NnunetInput, answer: NnunetAnswer) -> NnunetPrediction:
@@ -133,10 +142,11 @@ def restore_prediction(model: Model, ready: NnunetInput, answer: NnunetAnswer) -
     how: Any = model.spec.preprocessing  # of the kind "nnunet"
     values = restore_labels(answer.logits, ready.case, how, regions=_regions(model))
     labels = _on_image(values, ready.turned, ready.image, model)
-    if answer.uncertainty is None:
+    if answer.entropy is None or answer.spread is None:
         return NnunetPrediction(labels=labels, logits=answer.logits)
+    uncertainty = np.stack([answer.entropy, answer.spread], axis=-1)
     return _with_maps(
-        labels, answer.logits, answer.uncertainty, case=ready.case, model=model, images=(ready.turned, ready.image)
+        labels, answer.logits, uncertainty, case=ready.case, model=model, images=(ready.turned, ready.image)
     )
 
 
@@ -174,7 +184,8 @@ def _run(
     batch: int = 1,
     devices: Sequence[jax.Device] | None,
     progress: Progress | None,
-) -> NnunetAnswer:
+) -> tuple[FloatArray, Ensemble | None]:
+    """Returns the mean logits of the folds, and with maps the output of all of them."""
     axes = model.spec.mirror_axes if mirror else ()
     members = _members(ready.case.image, model, axes, batch=batch, devices=devices, progress=progress)
     logits = np.zeros(0, np.float32)
@@ -187,7 +198,7 @@ def _run(
         for number, member in enumerate(members):
             logits = member if number == 0 else np.add(logits, member, out=logits)
     logits /= np.float32(len(model.folds))
-    return NnunetAnswer(logits=logits, uncertainty=uncertainty)
+    return logits, uncertainty
 
 
 def _check(images: Sequence[Volume], model: Model) -> NnunetPreprocessing:
@@ -261,7 +272,7 @@ def _on_image(values: NDArray[Any], turned: Volume, image: Volume, model: Model)
 def _with_maps(
     labels: LabelMap,
     logits: FloatArray,
-    uncertainty: Ensemble,
+    uncertainty: FloatArray,
     *,
     case: NnunetCase,
     model: Model,
@@ -282,7 +293,7 @@ def _with_maps(
     if model.spec.activation == "softmax":
         certain[0] = CERTAIN
     probabilities = class_probabilities(back(logits, certain), activation=model.spec.activation)
-    both = back(np.stack([uncertainty.entropy, uncertainty.spread], axis=-1), (0.0, 0.0))
+    both = back(uncertainty, (0.0, 0.0))
     return NnunetPrediction(
         labels=labels, logits=logits, probabilities=probabilities, entropy=both[..., 0], spread=both[..., 1]
     )

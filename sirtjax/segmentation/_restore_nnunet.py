@@ -10,7 +10,7 @@ from sirtjax import postprocess, spatial
 from sirtjax.postprocess import LIVER_MARGIN_MM
 from sirtjax.segmentation._nnunet_predict import NnunetAnswer, NnunetInput, restore_prediction
 from sirtjax.segmentation._request import Request
-from sirtjax.segmentation._restore_fixed import requested_entropy, requested_probabilities
+from sirtjax.segmentation._requested import requested_probabilities
 from sirtjax.segmentation._restored import Restored
 from sirtjax.volume import LabelMap, Volume
 
@@ -49,7 +49,7 @@ def restore_nnunet(
     if found.probabilities is not None and found.entropy is not None:
         raw = requested_probabilities(request, found.probabilities)
         probabilities = {name: Volume(raw[value], geometry, unit="1") for value, name in request.names}
-        uncertainty = Volume(requested_entropy(found.entropy, found.probabilities, raw), geometry, unit="1")
+        uncertainty = Volume(found.entropy, geometry, unit="1")
         liver = next((labels == value for value, name in request.names if name == "liver"), None)
     return Restored(
         labels=labels,

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-# More voxels than one image has; only files that are far apart need them.
-MAX_VOXELS = 2**27
+# A common grid may have so many voxels, or as many as the reference, or so many times those of the prediction. Only
+# files that are far apart need more.
+MAX_VOXELS, MAX_TIMES = 2**27, 2
 
 
 def read_masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[str, LabelMap], dict[str, LabelMap]]:
@@ -29,7 +30,7 @@ def read_masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[s
     reference.
 
     Raises:
-      ConfigError: two names of a file differ only in upper and lower case.
+      ConfigError: two names of a file that are used differ only in upper and lower case.
     """
     from sirtjax.registration import parse_label_names, read_mask_files
     from sirtjax.studies._registration_cases import fill_organs, masks_by_name
@@ -39,8 +40,10 @@ def read_masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[s
         names = None if text is None else parse_label_names(text, where="names")
         files.append([] if _is_empty(path) else read_mask_files([str(path)], None, names=names))
     predicted, reference = (masks_by_name(side) for side in files)
+    used = {name.casefold() for name in (*rules.labels, *rules.lesions, rules.liver)}
     for path, side in ((case.predicted, predicted), (case.reference, reference)):
-        _check_names(path, list(side))
+        # Without requested labels, every name is used.
+        _check_names(path, [name for name in side if not rules.labels or name.casefold() in used])
     if len(predicted) == len(reference) == 1 and not rules.labels:
         # One mask each: they are meant to be the same structure, whatever their files are called.
         (name,) = reference
@@ -68,7 +71,8 @@ def chosen_labels(
 def mask_pair(label: str, predicted: LabelMap | None, reference: LabelMap | None) -> tuple[Mask, Mask, Geometry]:
     """Returns both masks on the reference's grid, or on the prediction's where there is no reference.
 
-    The reference's grid is extended where the prediction goes beyond it, and the reference is empty there.
+    Where the prediction goes beyond the reference's grid, that is continued to a box around both masks, and the
+    reference is empty there.
 
     Args:
       label: name of the label.
@@ -82,6 +86,7 @@ def mask_pair(label: str, predicted: LabelMap | None, reference: LabelMap | None
     import numpy as np
 
     from sirtjax import spatial
+    from sirtjax.volume import crop_geometry
 
     known = reference if reference is not None else predicted
     if known is None:
@@ -92,43 +97,54 @@ def mask_pair(label: str, predicted: LabelMap | None, reference: LabelMap | None
         return np.zeros(geometry.shape, bool), drawn, geometry
     if predicted.geometry.matches(geometry):
         return np.asarray(predicted.array) > 0, drawn, geometry
-    before, after = _missing(label, predicted, geometry)
-    if any((*before, *after)):
-        geometry = _extended(geometry, before, after)
-        drawn = np.pad(drawn, list(zip(before, after, strict=True)))
+    box = _box_beyond(label, predicted, drawn, geometry)
+    if box is not None:
+        geometry, drawn = crop_geometry(geometry, *box), _on_box(drawn, *box)
     found = spatial.resample_labels(predicted, geometry)
     return np.asarray(found.array) > 0, drawn, geometry
 
 
-def _missing(label: str, predicted: LabelMap, geometry: Geometry) -> tuple[list[int], list[int]]:
-    """Returns the voxels to add before and after each axis of a grid so that it contains a mask."""
+def _box_beyond(
+    label: str, predicted: LabelMap, drawn: Mask, geometry: Geometry
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Returns a box of a grid's voxels around two masks; None if the prediction does not go beyond the grid."""
     import numpy as np
 
     from sirtjax.volume import bounding_box, crop_geometry
 
     mask = np.asarray(predicted.array) > 0
     if not mask.any():
-        return [0, 0, 0], [0, 0, 0]
+        return None
     corners = geometry.to_voxel(crop_geometry(predicted.geometry, *bounding_box(mask)).corners_mm())
     # The corners are edges of voxels, half a voxel from the centres of those inside; the rest is rounding.
-    low = np.minimum(np.ceil(corners.min(axis=0) - 1e-3), 0)
-    high = np.maximum(np.floor(corners.max(axis=0) + 1e-3) + 1, geometry.shape)
+    low, high = np.ceil(corners.min(axis=0) - 1e-3), np.floor(corners.max(axis=0) + 1e-3) + 1
+    if np.all(low >= 0) and np.all(high <= geometry.shape):
+        return None
+    if drawn.any():
+        own = bounding_box(drawn)
+        low, high = np.minimum(low, own[0]), np.maximum(high, own[1])
     size = high - low
-    if float(np.prod(size)) > max(MAX_VOXELS, math.prod(geometry.shape)):
+    if np.any(size < 1):
+        return None  # smaller than a voxel
+    if float(np.prod(size)) > max(MAX_VOXELS, math.prod(geometry.shape), MAX_TIMES * mask.size):
         shape = "x".join(f"{n:.0f}" for n in size)
         raise InputError(
             f"{label}: the prediction is so far from the reference's grid that both need {shape} voxels; check that "
             "both files belong to one image, or remove what is far from the reference"
         )
-    return [int(-n) for n in low], [int(n) for n in high - geometry.shape]
+    return tuple(int(n) for n in low), tuple(int(n) for n in high)
 
 
-def _extended(geometry: Geometry, before: Sequence[int], after: Sequence[int]) -> Geometry:
-    from sirtjax.volume import crop_geometry
+def _on_box(mask: Mask, start: Sequence[int], stop: Sequence[int]) -> Mask:
+    """Returns a mask on a box of its grid's voxels, which may go beyond the grid and is empty there."""
+    import numpy as np
 
-    return crop_geometry(
-        geometry, [-n for n in before], [n + more for n, more in zip(geometry.shape, after, strict=True)]
-    )
+    result = np.zeros([b - a for a, b in zip(start, stop, strict=True)], bool)
+    inside = [(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, mask.shape, strict=True)]
+    if all(a < b for a, b in inside):
+        there = tuple(slice(a - low, b - low) for (a, b), low in zip(inside, start, strict=True))
+        result[there] = mask[tuple(slice(a, b) for a, b in inside)]
+    return result
 
 
 def _is_empty(path: Path) -> bool:

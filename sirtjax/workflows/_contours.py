@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from sirtjax import uncertainty
@@ -147,13 +147,27 @@ def _row(
         own_gy_per_mm=float(whole[lesion]),
         liver_gy_per_mm=float(whole[-1]),
         others_gy_per_mm=float(whole[:lesions].sum() - whole[lesion]),
-        territories_gy_per_mm=float(whole[lesions:-1].sum()),
+        territories_gy_per_mm=_grown_territory(whole[lesions:-1], inputs, lesion),
         largest_patch_gy_per_mm=float(patch[np.abs(patch).argmax()]) if patch.size else math.nan,
         half_area_fraction=float(found.half_area_fraction[row]),
         half_gy_per_mm=float(found.half_gy_per_mm[row]),
         translation=everything,
         regions=tuple(sorted(parts, key=_effect, reverse=True)),
     )
+
+
+def _grown_territory(gy_per_mm: Float64[np.ndarray, " t"], inputs: SimulationInputs, lesion: int) -> float:
+    """The change if the territory of a lesion grows by 1 mm and the others shrink by it.
+
+    The dividing surface of two territories moves only if both of its sides do.
+    """
+    count = inputs.data.lesions
+    inside = np.asarray(inputs.distance_mm[lesion]) < 0
+    if not inside.any() or not gy_per_mm.size:
+        return 0.0
+    depth_mm = [float(np.asarray(one)[inside].mean()) for one in inputs.distance_mm[count:-1]]
+    own = int(np.argmin(depth_mm))
+    return float(2.0 * gy_per_mm[own] - gy_per_mm.sum())
 
 
 def _region(

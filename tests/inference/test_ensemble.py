@@ -24,6 +24,7 @@ def test_the_mean_of_logits_decides_and_disagreement_shows():
     np.testing.assert_allclose(found.probabilities, softmax(np.mean(members, axis=0), axis=-1), atol=1e-6)
     each = softmax(np.asarray(members), axis=-1)
     mean = each.mean(axis=0)
+    np.testing.assert_allclose(found.mean, mean, atol=1e-6)
     np.testing.assert_allclose(found.entropy, -(mean * np.log(mean)).sum(axis=-1), atol=1e-5)
     np.testing.assert_allclose(found.spread, each.std(axis=0).max(axis=-1), atol=1e-3)
 
@@ -32,6 +33,7 @@ def test_one_network_has_no_spread_and_two_sure_ones_that_disagree_are_uncertain
     sure = np.zeros((2, 1, 1, 2), np.float32)
     sure[0, ..., 0] = sure[1, ..., 1] = 50
     alone = inference.combine([sure])
+    assert alone.mean is alone.probabilities
     assert alone.spread.max() == 0 and alone.entropy.max() < 1e-6
     both = inference.combine([sure, sure[::-1]])
     np.testing.assert_allclose(both.entropy, np.log(2), rtol=1e-5)

@@ -8,9 +8,10 @@ import small_patient as small
 
 from sirtjax.registration import ImageWithMasks, Status, apply_overrides, match_landmarks, register_batch
 from sirtjax.registration._judge import OTHER_START
+from sirtjax.registration._landmark_doubt import check_landmarks
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._ready import RESTARTED
-from sirtjax.spatial import identity, voxel_centres_mm
+from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 
 WIDE = small.grid((64, 52, 56), (3.5, 3.5, 4.0))
@@ -119,6 +120,68 @@ def test_a_rotated_frame_is_registered_from_the_start_that_the_images_give(rotat
     result = rotated.register(small.FULL)
     assert result.status is Status.SUCCESS and RESTARTED in result.notes
     assert rotated.missed_mm(result.transform).mean() < 2.0
+
+
+def with_landmark_off(case, off_mm):
+    """The floating masks, with the lesion at a wrong place along the body."""
+    lesion = case.floating_masks["lesion1"]
+    steps = round(off_mm / lesion.geometry.spacing_mm[2])
+    wrong = LabelMap.from_mask(np.roll(lesion.mask("lesion1"), -steps, axis=2), lesion.geometry, name="lesion1")
+    return {**case.floating_masks, "lesion1": wrong}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("off_mm", "weight", "status"),
+    [(0, 0, Status.SUCCESS), (16, 0, Status.SUCCESS), (24, 0, Status.MASK_IN_DOUBT), (24, 0.01, None)],
+)
+def test_a_restart_names_a_landmark_at_a_wrong_place(rotated, off_mm, weight, status):
+    """It is at the limit of what is refused at once; the restart would follow it, 12 mm from the true map."""
+    preset = apply_overrides(small.FULL, [f"weights.landmarks={weight}"])
+    result = rotated.register(preset, floating_masks=with_landmark_off(rotated, off_mm))
+    named = [note for note in result.notes if "these landmarks are more than 10 mm from their positions" in note]
+    assert len(named) == (off_mm > 0) and all(re.search(r"lesion1 \(\d\d mm\)", note) for note in named)
+    if status is None:  # the restart fails too, and the first result names the landmark
+        assert result.status not in (Status.SUCCESS, Status.MASK_IN_DOUBT) and OTHER_START in result.notes
+    else:
+        assert result.status is status and RESTARTED in result.notes and result.restart is None
+    assert (result.status is Status.SUCCESS) == (rotated.missed_mm(result.transform).mean() < 8.0)
+
+
+@pytest.mark.slow
+def test_a_batch_names_the_same_landmark(rotated):
+    (found,) = register_batch(
+        [rotated.reference], [rotated.floating], config=small.FULL, reference_masks=[rotated.reference_masks],
+        floating_masks=[with_landmark_off(rotated, 24)],
+    )  # fmt: skip
+    assert found.status is Status.MASK_IN_DOUBT and "lesion1 (20 mm)" in found.notes[-1]
+
+
+def shift(mm):
+    matrix = np.eye(4)
+    matrix[:3, 3] = mm
+    return AffineTransform(matrix)
+
+
+@pytest.mark.parametrize(
+    ("off_mm", "noted", "followed"), [(0, False, False), (9, False, False), (12, True, False), (25, True, True)]
+)
+def test_landmarks_that_move_with_the_liver_are_not_in_doubt(off_mm, noted, followed):
+    """A breath of 18 mm moves liver and lesion; only the distance from that counts."""
+    grid, breath, off = small.STRAIGHT, np.array([0.0, 0.0, 18.0]), np.array([off_mm, 0.0, 0.0])
+    both = [
+        ImageWithMasks(image=small.image(grid, moved), masks=small.masks(grid, moved, lesion=False))
+        for moved in (small.still, lambda points: points - breath)
+    ]
+    points = small.LESION_MM[None]
+    found = match_landmarks({}, {}, reference_points_mm=points, floating_points_mm=points + breath + off)
+    guided = apply_overrides(small.FULL, ["weights.landmarks=0.01"])
+    check = check_landmarks((both[0], both[1]), found, identity(), config=guided)
+    assert (check.note is not None) == noted and (check.sentence is not None) == (off_mm >= 9)
+    assert check.is_followed(shift(breath + off)) == followed
+    assert not check.is_followed(shift(breath))
+    without = check_landmarks((both[0], both[1]), found, identity(), config=small.FULL)
+    assert without.note is None and not without.is_followed(shift(breath + off))
 
 
 @pytest.mark.slow

@@ -10,13 +10,12 @@ from scipy import ndimage
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
-from sirtjax.inference import entropy
+from sirtjax.inference import Ensemble, entropy
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import ChannelNormalisation, FixedPreprocessing, IntensityScale, NnunetPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.segmentation._predictor import PREDICTORS
-from sirtjax.segmentation._restore_fixed import requested_entropy
 from sirtjax.volume import Geometry, LabelMap, Volume, reorient
 
 LIVER_HU, BODY_HU = 150.0, 40.0
@@ -174,17 +173,6 @@ def test_networks_that_disagree_show_it(model):
     np.testing.assert_array_equal(found.spread.geometry.affine, found.uncertainty.geometry.affine)
 
 
-def test_doubts_between_other_structures_do_not_concern_the_one_requested():
-    probabilities = np.zeros((2, 1, 1, 4), np.float32)
-    probabilities[0, 0, 0] = (0.0, 0.0, 0.5, 0.5)  # spleen or stomach, certainly no liver
-    probabilities[1, 0, 0] = (0.3, 0.5, 0.2, 0.0)
-    whole = entropy(probabilities)
-    liver = requested_entropy(whole, probabilities, {1: probabilities[..., 1]}).ravel()
-    np.testing.assert_allclose(liver, [0.0, np.log(2)], atol=1e-6)
-    every = requested_entropy(whole, probabilities, {n: probabilities[..., n] for n in (1, 2, 3)}).ravel()
-    assert every[0] == pytest.approx(np.log(2)) and every[1] > np.log(2)
-
-
 def test_flips_and_devices(model):
     volume, _ = patient(grid())
     seen = []
@@ -329,31 +317,34 @@ def test_no_lesion_is_a_result(with_lesions, monkeypatch):
     assert found.volumes_ml == {"lesions": 0.0} and not np.asarray(found.labels.array).any()
 
 
-def predicted(volume, labels, *, maps, doubt=None):
-    """What an nnU-Net that finds liver 1 and cancer 2 would give; everywhere it doubts between two of its classes."""
-    named = LabelMap(labels, volume.geometry, names=((1, "liver"), (2, "cancer")))
-    logits = np.zeros((1, 1, 1, 3), np.float32)
-    if not maps:
-        return segmentation.NnunetPrediction(labels=named, logits=logits)
-    sure = [labels == value if doubt is None else np.full(labels.shape, 0.5 * (value in doubt)) for value in range(3)]
-    likely = np.stack(sure, axis=-1).astype(np.float32)
-    return segmentation.NnunetPrediction(labels=named, logits=logits, probabilities=likely, entropy=entropy(likely))
-
-
 @pytest.fixture
 def nnunet(with_lesions, monkeypatch):
-    """A function of labels that gives an nnU-Net with this result, and notes in a list how it is run."""
+    """A function of labels that gives an nnU-Net with this result, and notes in a list how it is run.
 
-    def made(labels, asked, **options):
-        def run(request, image):
-            asked.append((image, request.mirror, request.maps))
-            return request.maps
+    The labels are liver 1 and cancer 2; everywhere it doubts between two of its classes.
+    """
 
-        def restore(model, image, maps):
-            return predicted(image, labels, maps=maps, **options)
+    def made(labels, asked, *, doubt=None):
+        sure = [
+            labels == value if doubt is None else np.full(labels.shape, 0.5 * (value in doubt)) for value in range(3)
+        ]
+        likely = np.stack(sure, axis=-1).astype(np.float32)
+        certain = np.zeros(labels.shape, np.float32)
 
-        stages = replace(PREDICTORS["nnunet"], prepare=lambda request: request.volume, run=run)
+        def run(model, image, *, mirror, maps, **_):
+            asked.append((image, mirror, maps))
+            together = Ensemble(probabilities=likely, mean=likely, entropy=entropy(likely), spread=certain)
+            return np.zeros((1, 1, 1, 3), np.float32), together if maps else None
+
+        def restore(model, image, answer):
+            return segmentation.NnunetPrediction(
+                labels=LabelMap(labels, image.geometry, names=((1, "liver"), (2, "cancer"))), logits=answer.logits,
+                probabilities=None if answer.entropy is None else likely, entropy=answer.entropy,
+            )  # fmt: skip
+
+        stages = replace(PREDICTORS["nnunet"], prepare=lambda request: request.volume)
         monkeypatch.setitem(PREDICTORS, "nnunet", stages)
+        monkeypatch.setattr("sirtjax.segmentation._nnunet_predict._run", run)
         monkeypatch.setattr("sirtjax.segmentation._restore_nnunet.restore_prediction", restore)
         channel = ChannelNormalisation(scheme="CTNormalization")
         how = NnunetPreprocessing(spacing_mm=(2, 2, 2), channels=(channel,), reader="NibabelIO")

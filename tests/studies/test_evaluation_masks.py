@@ -92,6 +92,39 @@ def test_a_prediction_too_far_away_is_refused_and_an_empty_one_is_not():
     assert not one.any() and geometry.shape == GRID.shape
 
 
+def test_a_prediction_on_a_whole_image_is_not_too_large_for_a_cropped_reference(monkeypatch):
+    """Islands in two corners of the image need all of it, which may be larger than the limit of any image."""
+    monkeypatch.setattr("sirtjax.studies._segmentation_masks.MAX_VOXELS", 1000)
+    start, stop = (10, 10, 6), (28, 28, 22)
+    drawn = LabelMap.from_mask(
+        box((2, 2, 2), (12, 12, 12), (18, 18, 16)), crop_geometry(GRID, start, stop), name="liver"
+    )
+    islands = box((0, 0, 0), (2, 2, 2)) | box((38, 38, 28), (40, 40, 30))
+    found = LabelMap.from_mask(box((12, 12, 8), (22, 22, 18)) | islands, GRID, name="liver")
+    one, two, geometry = mask_pair("liver", found, drawn)
+    assert one.shape == two.shape == GRID.shape and geometry.matches(GRID)
+    assert one.sum() == 1016 and two.sum() == (one & two).sum() == 1000
+
+
+@pytest.mark.parametrize("drawn_any", [True, False])
+def test_the_common_grid_is_no_larger_than_both_masks(drawn_any):
+    own = crop_geometry(GRID, (0, 0, 0), (18, 40, 30))
+    drawn = LabelMap.from_mask(box((12, 14, 8), (17, 26, 20), own.shape) & drawn_any, own, name="liver")
+    found = LabelMap.from_mask(box((13, 13, 9), (23, 25, 21)), GRID, name="liver")
+    one, two, geometry = mask_pair("liver", found, drawn)
+    assert one.shape == two.shape == geometry.shape == ((11, 13, 13) if drawn_any else (10, 12, 12))
+    assert one.sum() == 10 * 12 * 12 and two.sum() == drawn_any * 5 * 12 * 12
+    assert (one & two).sum() == drawn_any * 4 * 11 * 11
+    np.testing.assert_allclose(geometry.to_world(np.argwhere(one)[0]), GRID.to_world((13, 13, 9)), atol=1e-3)
+
+
+def test_a_mask_between_the_voxels_of_the_reference_is_empty():
+    fine = Geometry.from_axes((3, 3, 3), spacing_mm=(0.5,) * 3, origin_mm=GRID.to_world((44.5, 10.3, 10.3)).tolist())
+    found = LabelMap.from_mask(np.ones(fine.shape, bool), fine, name="liver")
+    one, two, geometry = mask_pair("liver", found, LabelMap.from_mask(np.zeros(GRID.shape, bool), GRID, name="liver"))
+    assert not one.any() and not two.any() and geometry.shape == GRID.shape
+
+
 # Names that differ in upper and lower case
 
 
@@ -126,6 +159,17 @@ def test_names_of_one_file_that_are_equal_are_refused(tmp_path):
     assert "'Liver' and 'liver' differ only in upper and lower case" in study.measured[0].reason
     with pytest.raises(ComputationError, match="1 of 1 cases could not be measured"):
         study.check_complete()
+
+
+def test_equal_names_of_masks_that_are_not_used_are_no_reason_to_refuse(tmp_path):
+    save(tmp_path / "found.nii.gz", two_labels(), "liver", "lesion")
+    three = np.where(box((0, 0, 0), (4, 4, 4)), 3, two_labels())
+    save(tmp_path / "drawn.nii.gz", three, "liver", "PTV", "ptv")
+    (only,) = evaluated(segmentation(tmp_path), labels=("Liver",), lesions=("lesion",)).measured
+    assert (only.label, only.reason) == ("Liver", "") and only.figures["dsc"] > 0.99
+    for asked in ({"labels": ("liver", "PTV")}, {"labels": ("liver",), "lesions": ("ptv",)}, {}):
+        (refused,) = evaluated(segmentation(tmp_path), **asked).measured
+        assert "'PTV' and 'ptv' differ only in upper and lower case" in refused.reason
 
 
 def registration(folder, transform="identity", *, case="a", ref="ref", flo="flo"):

@@ -136,15 +136,53 @@ def test_two_patients_come_from_different_rows(tmp_path):
 
 
 def test_the_split_keeps_an_image_on_one_side(tmp_path):
-    for number in range(6):
+    for number in range(9):
         (tmp_path / f"{number}.nii").touch()
-    rows = [{"reference": f"{n // 2}.nii", "floating": f"{n}.nii"} for n in range(6)]
-    pairs = train.read_pair_table(pair_files.write_table(tmp_path, rows))
+    rows = [{"reference": f"{n // 2}.nii", "floating": f"{3 + n}.nii"} for n in range(6)]
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, [*rows[:2], *rows[4:]]))
     training, validation = train.split_pairs(pairs, validation_fraction=0.3, seed=0)
-    assert len(training) == 4 and len(validation) == 2
+    assert len(training) == len(validation) == 2
     assert not {pair.images[0] for pair in training} & {pair.images[0] for pair in validation}
     with pytest.raises(ConfigError, match=r"none is left to validate on; change data\.validation"):
         train.split_pairs(pairs, validation_fraction=0.0, seed=0)
+
+
+def images_of(pairs):
+    return {image.resolve() for pair in pairs for image in pair.images}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_image_of_a_validation_pair_is_trained_with(tmp_path, seed):
+    """Rows in both directions, and rows that share only the image that moves."""
+    rows = []
+    for number in range(10):
+        for name in "abc":
+            (tmp_path / f"{name}{number}.nii").touch()
+        (tmp_path / f"link{number}.nii").symlink_to(tmp_path / f"c{number}.nii")
+        files = [f"{name}{number}.nii" for name in ("a", "b", "c", "link")]
+        both = [(files[0], files[1]), (files[1], files[0]), (files[2], files[1]), (files[3], files[3])]
+        rows += [{"reference": one, "floating": other} for one, other in both[: 2 + number % 3]]
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, rows))
+    training, validation = train.split_pairs(pairs, validation_fraction=0.2, seed=seed)
+    assert len({pair.images[0].name[-5] for pair in validation}) == 2
+    assert not images_of(training) & images_of(validation)
+    assert len(training) + len(validation) == len(pairs)
+    names = {pair.name for pair in validation}
+    for order in (pairs[::-1], pairs[7:] + pairs[:7]):
+        again = train.split_pairs(order, validation_fraction=0.2, seed=seed)[1]
+        assert {pair.name for pair in again} == names
+
+
+def test_pairs_that_all_have_an_image_in_common_cannot_be_divided(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.nii").touch()
+    rows = [{"reference": f"{name}.nii", "floating": "c.nii"} for name in "ab"]
+    pairs = train.read_pair_table(pair_files.write_table(tmp_path, rows))
+    message = (
+        r"of 2 pairs, 1 without images in common, none is left to train with; change .* or add pairs of other images"
+    )
+    with pytest.raises(ConfigError, match=message):
+        train.split_pairs(pairs, validation_fraction=0.2, seed=0)
 
 
 def validation_names(folder, **options):
@@ -172,12 +210,12 @@ def test_the_split_depends_only_on_the_seed_and_the_paths_in_the_table(tmp_path)
 
 
 def test_a_row_without_a_split_has_the_one_of_its_reference(tmp_path):
-    for name in "RSTABC":
+    for name in "RSTABCDEF":
         (tmp_path / f"{name}.nii").touch()
     (tmp_path / "linked.nii").symlink_to(tmp_path / "S.nii")
     rows = [
         ("R.nii", "A.nii", ""), ("R.nii", "B.nii", "train"), ("./R.nii", "C.nii", ""),
-        ("S.nii", "A.nii", "validation"), ("linked.nii", "B.nii", ""), ("T.nii", "A.nii", ""),
+        ("S.nii", "D.nii", "validation"), ("linked.nii", "E.nii", ""), ("T.nii", "F.nii", ""),
     ]  # fmt: skip
     table = [dict(zip(("reference", "floating", "split"), row, strict=True)) for row in rows]
     pairs = train.read_pair_table(pair_files.write_table(tmp_path, table))
@@ -186,7 +224,7 @@ def test_a_row_without_a_split_has_the_one_of_its_reference(tmp_path):
     assert [pair.name for pair in validation] == ["row 5", "row 6", "row 7"]
     table[2]["split"] = "validation"
     pairs = train.read_pair_table(pair_files.write_table(tmp_path, table))
-    message = r"R\.nii: is the reference of row 3 with split train and of row 4 with split validation; give all rows"
+    message = r"R\.nii: row 3 with split train and row 4 with split validation have an image in common, directly or"
     with pytest.raises(ConfigError, match=message):
         train.split_pairs(pairs, validation_fraction=0.5, seed=0)
 

@@ -53,6 +53,23 @@ def test_it_begins_with_a_model(run, tmp_path, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, begun_with(tmp_path / "models" / "mine"), LEARNED)
 
 
+def test_a_folder_is_not_in_the_way_of_the_model_of_its_name(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIRTJAX_MODELS", str(tmp_path / "models"))
+    segmentation.save_model(tmp_path / "models" / "mine", train.model_of_run(run, name="mine")[0])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    jax.tree.map(np.testing.assert_array_equal, begun_with("mine"), LEARNED)
+    with pytest.raises(ModelError, match=r"mine: is a run without best\.npz"):
+        begun_with("./mine")
+    # A path in a training file of this folder remains a path.
+    recipe = (Path(str(files("sirtjax.configs"))) / "training" / "liver-synthetic.toml").read_text()
+    Path("recipe.toml").write_text('weights = "./mine"\n' + recipe)
+    with pytest.raises(ModelError, match=r"mine: is a run without best\.npz"):
+        initial_variables(train.load_training("recipe.toml", overrides=SMALL))
+    jax.tree.map(np.testing.assert_array_equal, begun_with(run.name), LEARNED)
+
+
 def test_another_network_is_refused(run):
     with pytest.raises(ModelError, match="another network"):
         begun_with(run, "network.features=[2,4]")

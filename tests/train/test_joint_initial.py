@@ -83,6 +83,16 @@ def test_weights_of_a_run_before_its_first_validation_are_refused(tmp_path):
         train.initial_progress(toy.config(weights=str(tmp_path)))
 
 
+def test_a_folder_is_not_in_the_way_of_the_model_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "velocity").mkdir()
+    (tmp_path / "velocity" / "config.json").write_text(json.dumps({"config": toy.table()}))
+    with pytest.raises(ModelError, match="velocity: holds the weights of another network"):
+        train.initial_progress(toy.config(weights="velocity"))
+    with pytest.raises(ModelError, match=r"velocity: is a run without best\.npz"):
+        train.initial_progress(toy.config(weights="./velocity"))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"is not a sirtjax checkpoint: there is no checkpoint\.json in it"):
         registration_networks.load_registration_model(tmp_path)

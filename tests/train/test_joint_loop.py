@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ import pytest
 
 from sirtjax import networks, train
 from sirtjax.errors import ComputationError, ConfigError, InputError
+from sirtjax.train._joint_log import check_validation_pairs
 
 HERE = Path(__file__).parent
 
@@ -157,6 +159,39 @@ def test_slices_end_where_one_run_does(tmp_path):
     assert_same(whole.progress, sliced.progress)
     for name in ("log.csv", "validation.csv"):
         assert rows(tmp_path / "whole" / name) == rows(tmp_path / "sliced" / name)
+
+
+def test_a_run_that_would_be_validated_on_other_pairs_does_not_go_on(tmp_path):
+    """As after a change of the table, or of the rule by which a version divides its rows."""
+    table = tmp_path / "validation.csv"
+    check_validation_pairs(tmp_path, ["row 2"], step=4)  # nothing was validated yet
+    table.write_text("step,cascade,pair,dsc,error_mm\n4,0,row 2,0.5,\n4,0,row 5,0.5,\n8,0,row 2,0.6,\n")
+    check_validation_pairs(tmp_path, ["row 2"], step=3)
+    for step in (4, 9):
+        check_validation_pairs(tmp_path, ["row 5", "row 2"], step=step)
+        for names, different in (
+            (["row 2"], "row 5"),
+            (["row 2", "row 5", "row 6"], "row 6"),
+            (["row 3"], "row 2, row"),
+        ):
+            with pytest.raises(
+                ConfigError, match=rf"validation\.csv: .* pairs than before \({different}.* another folder"
+            ):
+                check_validation_pairs(tmp_path, names, step=step)
+
+
+@pytest.mark.slow
+def test_a_run_with_other_validation_pairs_is_refused_before_anything_is_written(tmp_path):
+    made = toy.config()
+    toy.run(tmp_path, made)
+    before = (tmp_path / "validation.csv").read_bytes()
+    found = toy.source(made)
+    other = replace(found, validation={"pair 7": found.validation["pair 1"]})
+    with pytest.raises(
+        ConfigError, match=r"other training and validation pairs than before \(pair 0, pair 1, pair 7\)"
+    ):
+        toy.run(tmp_path, made, pairs=other, resume=True)
+    assert (tmp_path / "validation.csv").read_bytes() == before
 
 
 KILLED = """

@@ -117,6 +117,39 @@ def test_rows_against_contours_that_are_really_displaced(treatment):
     assert shown.geometry.shape == ENGINE_SHAPE
 
 
+def divided(moved_mm=0.0):
+    """The lesions and the liver with two territories, divided between the lesions; the surface may move to the right.
+
+    The second lesion is 4 mm from it.
+    """
+    one, two, _, liver = distances()
+    geometry = engine_geometry(PATIENT, GRID)
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in ENGINE_SHAPE), indexing="ij"), axis=-1)
+    left_mm = np.asarray(geometry.to_world(index.reshape(-1, 3)))[:, 0].reshape(ENGINE_SHAPE)
+    left = CENTRES_MM[1][0] + RADII_MM[1] + 4.0 - moved_mm - left_mm
+    return np.stack([one, two, left, -left, liver]).astype(np.float32)
+
+
+def test_the_territory_of_a_lesion_grows_into_its_neighbour(treatment):
+    """Against a dividing surface that is really displaced. Either side of it moved by itself would leave a gap."""
+    data = replace(
+        treatment.data,
+        activity_mbq=np.array([1200.0, 800.0], np.float32),
+        normal_of=np.array([0, 1], np.int32),
+    )
+    given = replace(
+        treatment,
+        data=data,
+        distance_mm=divided(),
+        lung_shunt_fraction=np.array([0.05, 0.05], np.float32),
+        injected=("left", "right"),
+    )
+    found, _ = where_to_check(PATIENT, given, ())
+    for lesion, (name, grows) in enumerate((("one", 1.0), ("two", -1.0))):
+        ends = [mean_gy(given, divided(moved_mm=step), lesion) for step in (0.5, -0.5)]
+        assert found.row(name, "mean").territories_gy_per_mm == pytest.approx(grows * (ends[0] - ends[1]), rel=0.15)
+
+
 def test_a_misaligned_image_is_corrected_by_the_axis_that_the_row_names(treatment):
     off = replace(treatment, distance_mm=distances(moved_mm=(4.0, 0.0, 0.0)))
     row = where_to_check(PATIENT, off, ())[0].row("one", "mean")
