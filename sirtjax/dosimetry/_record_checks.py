@@ -73,7 +73,7 @@ def laboratory_checks(
 ) -> tuple[Check, ...]:
     """Returns checks of the laboratory values.
 
-    They are SJ554 for a value out of range, SJ556 for a bilirubin that contradicts a limit, and SJ557 for a missing one.
+    They are SJ554 for a value out of range, SJ556 for a bilirubin that contradicts a limit, and SJ557 if it is missing.
 
     Args:
       bilirubin_umol_per_l: total bilirubin; None if unknown.

@@ -40,7 +40,7 @@ class ContourDependence:
       own_gy_per_mm: change if the whole contour of the lesion moves outward by 1 mm.
       liver_gy_per_mm: change if the whole contour of the liver does.
       others_gy_per_mm: change if the contours of all other lesions do.
-      territories_gy_per_mm: change if the territory of the lesion grows by 1 mm and the other injected ones shrink by it.
+      territories_gy_per_mm: change if the territory of the lesion grows by 1 mm and the other injected ones shrink.
       largest_patch_gy_per_mm: change with the largest absolute value if a patch of the lesion's contour moves outward
         by 1 mm.
       half_area_fraction: smallest fraction of the lesion's surface that decides half of the dependence.
