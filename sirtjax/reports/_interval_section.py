@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._certainty import basis_text, correction_text, refusal_text
-from sirtjax.reports._figures import figure_svg
+from sirtjax.reports._certainty import MOST_NAMED, basis_text, correction_text, refusal_text
+from sirtjax.reports._figures import figure_svg, short
 from sirtjax.reports._interval_activities import activity_figure
-from sirtjax.reports._interval_bands import band_figures
+from sirtjax.reports._interval_bands import band_figures, bands_of
 from sirtjax.reports._interval_budget import budget_figures
 from sirtjax.reports._interval_tables import CERTAINTY, LEVELS, interval_tables
 
@@ -28,9 +28,26 @@ ACTIVITY_CAPTION = (
 )
 BAND_CAPTION = (
     "Dose-volume histograms. Black: corrected for the resolution of the image; band: interval of the dose at each "
-    "volume. Dashed: without correction, the dose that the prescription uses. Cross: dose and volume of a target or "
-    "limit. A band ends at the volume from which its doses rise instead of fall: they are then no result."
+    "volume. Dashed: without correction, the dose that the prescription uses."
 )
+BAND_END = "A band ends at the volume from which its doses rise instead of fall: they are then no result."
+
+
+def band_caption(result: Result) -> str:
+    """Returns the caption of the histograms, with the lesions that have none.
+
+    Args:
+      result: plan or verification.
+    """
+    shown = {voi.name for voi, _ in bands_of(result)}
+    text = BAND_CAPTION
+    if any(one.volume_fraction is not None and one.voi in shown for one in result.objectives):
+        text += " Cross: dose and volume of a target or limit."
+    missing = [short(voi.name) for voi in result.vois if voi.kind == "lesion" and voi.name not in shown]
+    named = ", ".join(missing[:MOST_NAMED]) + (
+        f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    )
+    return f"{text} {BAND_END}" + (f" Without interval, and not shown: {named}." if missing else "")
 
 
 def budget_caption(result: Result) -> str:
@@ -63,7 +80,7 @@ def interval_figures(result: Result) -> list[tuple[str, str, Figure]]:
     kinds = (
         ("Does the activity keep its bounds?", ACTIVITY_CAPTION, [] if activities is None else [activities]),
         ("Largest sources", budget_caption(result), budget_figures(result)),
-        ("Histograms", BAND_CAPTION, band_figures(result)),
+        ("Histograms", band_caption(result), band_figures(result)),
     )
     for title, caption, found in kinds:
         figures += [(title if n == 0 else "", caption if n == 0 else "", one) for n, one in enumerate(found)]

@@ -18,6 +18,7 @@ from sirtjax.reports._interval_activities import activity_rows
 from sirtjax.reports._interval_bands import bands_of
 from sirtjax.reports._interval_budget import budget_parts, budgets_of
 from sirtjax.reports._interval_csv import intervals_csv
+from sirtjax.reports._interval_section import band_caption
 from sirtjax.reports._interval_text import interval_text, range_text, shown_interval
 from sirtjax.reports._interval_verdicts import band_points, probability_above, verdicts_of
 
@@ -313,6 +314,11 @@ def test_a_band_that_contradicts_itself_is_not_drawn(planned):
         broken = changed(result, histograms=(wrong, *others))
         assert "lesion 1" not in [voi.name for voi, _ in bands_of(broken)]
         assert next(one for one in verdicts_of(broken) if one.objective.voi == "lesion 1").certainty == "no interval"
+        assert band_caption(broken).endswith("Without interval, and not shown: lesion 1, lesion 4.")
+    assert band_caption(result).endswith("Without interval, and not shown: lesion 4.")
+    assert "Cross: dose and volume" in band_caption(result)
+    means = tuple(one for one in result.objectives if one.volume_fraction is None)
+    assert "Cross" not in band_caption(dataclasses.replace(result, objectives=means))
     # From the first dose on that rises with the volume, the band is none: at 90 % of the volume, 50 kGy.
     rising = dataclasses.replace(
         first,
