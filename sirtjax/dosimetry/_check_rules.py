@@ -236,6 +236,11 @@ _RULES: tuple[CheckRule, ...] = (
         unit="mg/dL", source="the protocol",
     ),
     _rule(
+        "SJ558", "warning", "Large residual",
+        "the residual of {where} is {value} (more than {limit}) and not measured: it is a fraction, 0.01 is 1 %",
+        limit=0.2, unit="1",
+    ),
+    _rule(
         "SJ566", "warning", "Corrected lung shunt fraction used",
         "the plan uses the lung shunt fraction corrected for the blur of the image, {value}, not the measured {limit}: "
         "limits on the lungs are from uncorrected images",

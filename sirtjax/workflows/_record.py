@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sirtjax import dosimetry
-from sirtjax.dosimetry import Check, Protocol, ProtocolObjective
+from sirtjax.dosimetry import Check, Protocol, ProtocolObjective, make_check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_record import LiverFunctionTable, RecordedVialTable
+from sirtjax.workflows._coverage_checks import LIMITS
 from sirtjax.workflows._record_result import LiverFunctionRecord, TreatmentRecord, VialRecord
 
 
@@ -27,7 +28,7 @@ def treatment_record(
       half_life_h: half-life of the nuclide.
 
     Returns:
-      The record, and the checks SJ550 to SJ556 that apply.
+      The record, and the checks SJ550 to SJ558 that apply.
 
     Raises:
       ConfigError: a vial has a territory without an injection, or times with and without a time zone are mixed.
@@ -111,10 +112,12 @@ def _vial(vial: RecordedVialTable, injection: InjectionTable, *, half_life_h: fl
 
 
 def _injection_checks(injection: InjectionTable, vials: Sequence[VialRecord], limit: float | None) -> list[Check]:
-    """Compares the activity and the residual of an injection with its vials, if all of them are measured."""
+    """Compares the activity and the residual of an injection with its vials, or asks for an unlikely residual."""
     delivered = [row.delivered_mbq for row in vials if row.delivered_mbq is not None]
     if not vials or len(delivered) < len(vials):
-        return []
+        largest, stated = LIMITS["SJ558"], injection.residual_fraction
+        unlikely = isinstance(largest, float) and stated is not None and stated > largest
+        return [make_check("SJ558", where=injection.territory, value=stated)] if unlikely else []
     found: list[Check] = []
     if injection.activity_mbq is not None:
         change = injection.activity_mbq / sum(delivered) - 1.0

@@ -238,3 +238,12 @@ def test_a_plan_has_the_record_and_the_counts_of_the_lung_shunt(planned, patient
     # The record changes no dose.
     assert [voi.mean_gy for voi in result.vois] == [voi.mean_gy for voi in before.vois]
     assert table["lung_shunt"]["fraction"] == pytest.approx(result.lung_shunt_fraction)
+
+
+@pytest.mark.parametrize(("fraction", "found"), [(0.2, []), (0.5, ["SJ558"]), (None, [])])
+def test_a_residual_that_is_unlikely_is_asked_for(tmp_path, fraction, found):
+    """A per cent that was stated as a number."""
+    case = load_case(analytic_case.write_case(tmp_path))
+    injection = InjectionTable(territory="right", activity_mbq=1000.0, residual_fraction=fraction)
+    checks = treatment_record(case, (injection,), load_protocol(case.protocol.name), half_life_h=HALF_LIFE_H)[1]
+    assert codes(checks) == found
