@@ -22,7 +22,7 @@ def test_untrained_networks_add_nothing_and_the_true_map_has_no_error(pair):
     affine = jnp.eye(4)
     at_rest_mm = learned.moved_mm(affine, jnp.zeros((*pair.liver.shape, 3)), pair.images)
     assert float(learned.squared_error(affine, pair.truth_mm - at_rest_mm, pair)) < 1e-6
-    shifted = pair.truth_mm - at_rest_mm + jnp.array([0.0, 3.0, 4.0])
+    shifted = pair.truth_mm - at_rest_mm + jnp.array([0.0, 3.0, 4.0])[None, None, None]
     assert float(learned.squared_error(affine, shifted, pair)) == pytest.approx(25.0, rel=1e-4)
 
 
