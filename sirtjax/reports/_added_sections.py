@@ -68,7 +68,11 @@ def added_sections(result: Result) -> tuple[ReportSection, ...]:
         )
     if result.where_to_check is not None:
         where = result.where_to_check
-        found.append(ReportSection(title=CONTOURS, sentences=contour_sentences(where), tables=contour_tables(where)))
+        found.append(
+            ReportSection(
+                title=CONTOURS, sentences=contour_sentences(where, result.uncertainty), tables=contour_tables(where)
+            )
+        )
     if result.order is not None:
         found.append(
             ReportSection(

@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING
 
 from sirtjax.reports._before_after_tables import ReportTable
 from sirtjax.reports._format import number, percent
+from sirtjax.reports._interval_text import dose_without_interval, without_interval
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import RegionDependence, WhereToCheck
+    from sirtjax.workflows import RegionDependence, UncertaintyResult, WhereToCheck
 
 TITLE = "Where to check first"
 # Regions in the table of each lesion.
 SHOWN_REGIONS = 3
 
 
-def contour_sentences(found: WhereToCheck) -> tuple[str, ...]:
+def contour_sentences(found: WhereToCheck, intervals: UncertaintyResult | None = None) -> tuple[str, ...]:
     """Returns one sentence per lesion, and those on how to read them.
 
     Args:
       found: derivatives of a result.
+      intervals: intervals of the same result, to name lesions whose dose has none.
     """
+    unknown = {} if intervals is None else without_interval(intervals)
     lines = [
         "The dose of a lesion depends on contours and on their position relative to the activity image. The numbers "
         f"are changes of the dose per mm. {found.held_fixed}"
@@ -28,13 +31,15 @@ def contour_sentences(found: WhereToCheck) -> tuple[str, ...]:
     for row in found.rows:
         if row.metric != found.shown_metric:
             continue
-        first = row.regions[0]
+        first, missing = row.regions[0], ""
+        if intervals is not None and row.voi in unknown:
+            missing = f" There is no interval of {dose_without_interval(intervals, row.voi)}: {unknown[row.voi]}."
         why = "its stated uncertainty changes" if first.spread_gy is not None else "1 mm changes"
         lines.append(
             f"{row.voi}: 1 mm outward over the whole surface changes the {row.metric} by "
             f"{_signed(row.own_gy_per_mm)} Gy; {percent(row.half_area_fraction)} % of the surface, marked in the "
-            "picture, decide half of it. A better registration helps most for the contours "
-            f"{first.region}: {why} the {row.metric} by {_size(first)} Gy."
+            "picture, decide half of this. A better registration helps most for the contours "
+            f"{first.region}: {why} the {row.metric} by {_size(first)} Gy." + missing
         )
     return tuple(lines)
 
@@ -54,7 +59,7 @@ def contour_tables(found: WhereToCheck) -> tuple[ReportTable, ...]:
         "other lesions",
         "own territory",
         f"largest {found.patch_cm2:g} cm² patch",
-        "half of it (% of surface)",
+        "surface that decides half (%)",
     )
     moved = ("lesion", "metric", "contours", "to the left", "to the back", "to the head", "standard deviation (Gy)")
     first, second = [], []

@@ -60,7 +60,7 @@ def budget_caption(result: Result) -> str:
     if found is None or found.method != "samples":
         return text
     if found.budget_samples is None:
-        return f"{text} By derivatives."
+        return f"{text} The fractions are computed by derivatives."
     return (
         f"{text} Hatched: small sources, sources within the error of the budget, and sources in combination. By "
         "simulation: a fraction below twice the error that the budget shows has no bar."

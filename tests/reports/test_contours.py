@@ -120,10 +120,14 @@ def test_sentences_and_tables():
     lines = contour_sentences(where())
     assert lines[1] == (
         "lesion1: 1 mm outward over the whole surface changes the D70 by -12 Gy; 29.0 % of the surface, marked in the "
-        "picture, decide half of it. A better registration helps most for the contours around lesion1: 1 mm changes "
+        "picture, decide half of this. A better registration helps most for the contours around lesion1: 1 mm changes "
         "the D70 by 2.3 Gy."
     )
     assert "its stated uncertainty changes the D70 by 4.4 Gy" in contour_sentences(where(4.4))[1]
+    row = SimpleNamespace(voi="lesion1", metric="D70", status="no interval", interval=None, reason="a cold core")
+    assert contour_sentences(where(), SimpleNamespace(rows=[row], histograms=()))[1].endswith(
+        "There is no interval of lesion1: a cold core."
+    )
     outward, moved = contour_tables(where(4.4))
     assert outward.rows[1] == ("lesion1", "D70", "210", "-12", "-1.5", "+0.2", "+0", "-14", "29.0")
     assert moved.rows[0] == ("lesion1", "mean", "all contours", "-2", "+0.5", "+1", "4.4")
