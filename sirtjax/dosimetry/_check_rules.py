@@ -237,7 +237,8 @@ _RULES: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ558", "warning", "Large residual",
-        "the residual of {where} is {value} (more than {limit}) and not measured: it is a fraction, 0.01 is 1 %",
+        "the residual of {where} is {value} (more than {limit}), and [[record.vials]] has no measurement of it: the "
+        "number is a fraction, 0.01 is 1 %",
         limit=0.2, unit="1",
     ),
     _rule(

@@ -71,8 +71,8 @@ MEASURED_ACTIVITY_RULES: tuple[CheckRule, ...] = (
     ),
     check_rule(
         "SJ611", "warning", "Lungs partly outside the activity image",
-        "the activity image shows {value} of the lungs (less than {limit}): the activity of the rest is assumed in "
-        "proportion to its volume",
+        "the activity image shows {value} of the lungs (less than {limit}): the rest is assumed to have the mean of "
+        "the lung farther than 20 mm from the liver",
         limit=0.98, unit="1",
     ),
 )  # fmt: skip

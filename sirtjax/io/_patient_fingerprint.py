@@ -32,7 +32,7 @@ class PatientFingerprint:
     Attributes:
       number: hash of the patient ID; None if the file has none.
       name: hashes of the patient's name, separated by colons: the whole name; if it has a given name, family and first
-        given name; if it has more, these with the next initial.
+        given name; if it has more, these with the next initial, and with the next word.
       born: hash of the date of birth.
       key: name of the lasting key (`use_patient_key`); None for the key of the process.
     """
@@ -49,7 +49,8 @@ class PatientFingerprint:
         them, they are one only if date of birth and name are both stated and agree. If an ID is missing, they differ
         if the names do. Other missing values do not contradict.
 
-        Names agree if the whole names do, or the family name and first given name, unless both state another initial.
+        Names agree if the whole names do, or the family name and first given name, unless both state another initial or
+        another second given name.
         """
         if self.born is not None and other.born is not None and self.born != other.born:
             return True
@@ -111,15 +112,17 @@ def _hashed(text: str) -> str | None:
 def _hashed_name(text: str) -> str | None:
     """Returns the hashes of a name, see `PatientFingerprint`; None without letters and digits."""
     if "^" in text:
-        # A title, in the fourth component, does not distinguish people.
+        # A title, in the fourth component, does not distinguish people with a given name.
         family, *others = (part for n, part in enumerate(text.split("^")) if n != _TITLE)
     else:
         family, *others = text.split("," if "," in text else None, 1) or [""]
     given = [word for part in others for word in _WORD.findall(part)]
-    hashes = [_hashed(_plain(family) + "".join(given))]
+    hashes = [_hashed(_plain(text))]
     if _plain(family) and given:
         core = _plain(family) + given[0]
-        hashes += [_hashed(core), *(_hashed(f"{core}^{word[0]}") for word in given[1:2])]
+        hashes.append(_hashed(core))
+        for word in given[1:2]:
+            hashes += [_hashed(f"{core}^{word[0]}"), *([_hashed(f"{core}^^{word}")] if len(word) > 1 else [])]
     return ":".join(one for one in hashes if one is not None) or None
 
 
@@ -127,5 +130,5 @@ def _names_agree(one: str, other: str) -> bool:
     first, second = one.split(":"), other.split(":")
     if first[0] == second[0]:
         return True
-    # zip ends with the shorter: an initial that only one name has does not distinguish them.
+    # zip ends with the shorter: an initial or a word that only one name has does not distinguish them.
     return len(first) > 1 < len(second) and all(a == b for a, b in zip(first[1:], second[1:], strict=False))

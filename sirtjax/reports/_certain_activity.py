@@ -74,7 +74,10 @@ def certain_activity_text(result: Result, verdicts: Sequence[Verdict]) -> str:
     ]
     hidden = len(result.injections) - MOST_NAMED
     listed = ", ".join(activities) + (f" and {hidden} more" if hidden > 0 else "")
-    text = f"With {100 * found.fraction:.3g} % of the activities ({listed} MBq), every limit would be certain"
+    unknown = any(one.certainty == "no interval" and one.objective.direction == "at most" for one in verdicts)
+    limits = "every binding limit that has an interval" if unknown else "every binding limit"
+    percent = math.floor(1000 * found.fraction) / 10
+    text = f"With {percent:.3g} % of all activities ({listed} MBq), {limits} would be certain"
     if not found.lost:
         return f"{text}, and each target that is certain stays so."
     more = f" and {len(found.lost) - MOST_NAMED} more" if len(found.lost) > MOST_NAMED else ""

@@ -167,6 +167,8 @@ def _grown_territory(gy_per_mm: Float64[np.ndarray, " t"], inputs: SimulationInp
         return 0.0
     depth_mm = [float(np.asarray(one)[inside].mean()) for one in inputs.distance_mm[count:-1]]
     own = int(np.argmin(depth_mm))
+    if depth_mm[own] >= 0:  # it is in tissue that was not injected, and all others shrink
+        return float(-gy_per_mm.sum())
     return float(2.0 * gy_per_mm[own] - gy_per_mm.sum())
 
 

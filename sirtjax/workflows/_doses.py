@@ -87,7 +87,10 @@ def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
 
 def _liver_fraction(mapped: ResampledCase) -> Array:
     """The fraction of each voxel in the liver, its lesions or territories."""
-    inside: Array = np.maximum.reduce([weight for name, weight in mapped.occupancy.items() if name != "lungs"])
+    inside: Array = np.zeros(mapped.geometry.shape, np.float32)
+    for name, weight in mapped.occupancy.items():
+        if name != "lungs":
+            inside = np.maximum(inside, weight)
     return inside
 
 
@@ -103,8 +106,11 @@ def liver_in_lung_ml(mapped: ResampledCase) -> float:
     overlap_ml = 0.0 if mapped.lungs is None else mapped.lungs.overlap_ml
     if mapped.ct_hu is None:
         return overlap_ml
-    light = _light(np.asarray(mapped.ct_hu.array, np.float32))
-    return max(overlap_ml, float(np.vdot(light, mapped.occupancy["liver"])) * mapped.geometry.voxel_volume_ml)
+    hu = np.asarray(mapped.ct_hu.array, np.float32)
+    # A voxel of the surface contains both without overlap: its CT number is a mean. Lung is at about -850 HU.
+    air = np.clip(-hu / np.float32(850.0), 0.0, 1.0)
+    both = _light(hu) * np.maximum(air + mapped.occupancy["liver"] - 1, 0)
+    return max(overlap_ml, float(both.sum(dtype=np.float64)) * mapped.geometry.voxel_volume_ml)
 
 
 def dose_method(table: DoseTable, protocol: dosimetry.Protocol) -> DoseMethod:

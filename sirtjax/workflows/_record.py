@@ -116,7 +116,8 @@ def _injection_checks(injection: InjectionTable, vials: Sequence[VialRecord], li
     delivered = [row.delivered_mbq for row in vials if row.delivered_mbq is not None]
     if not vials or len(delivered) < len(vials):
         largest, stated = LIMITS["SJ558"], injection.residual_fraction
-        unlikely = isinstance(largest, float) and stated is not None and stated > largest
+        measured = bool(vials) and all(row.residual_fraction is not None for row in vials)
+        unlikely = isinstance(largest, float) and stated is not None and stated > largest and not measured
         return [make_check("SJ558", where=injection.territory, value=stated)] if unlikely else []
     found: list[Check] = []
     if injection.activity_mbq is not None:

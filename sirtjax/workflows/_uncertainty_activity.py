@@ -23,7 +23,6 @@ from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_
 OF_AN_ACTIVITY = ("calibration", "residual")
 # An activity differs from the bound that sets it by less than this, unless the bound is that of several injections.
 OWN_BOUND = 1e-3
-PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,15 +242,29 @@ def _known_activity(known: ActivityInputs, activity_mbq: float, place: int) -> _
         return _Bound("", "activity", activity_mbq, activity_mbq, None, "its uncertainty is stated as 0")
     count = len(np.asarray(known.found.log_ratios.mean_gy))
     deviation = math.sqrt(variance)
-    # Exact quantiles of a normal distribution: nothing is simulated. Multiples of an irrational number, another one for
-    # each vial, give those of the residual an order that is uncorrelated with the others.
-    quantiles = special.ndtri((np.arange(count) + 0.5) / count)
-    order = np.argsort(np.arange(count) * math.sqrt(PRIMES[place % len(PRIMES)]) % 1.0)
-    samples = sum(size * (quantiles[order] if name == "residual" else quantiles) for name, size in sizes.items())
+    columns = uncorrelated_normals(count, 1 + len(known.result.injections))
+    samples = sum(size * columns[1 + place if name == "residual" else 0] for name, size in sizes.items())
     budget = {name: size**2 / variance for name, size in sizes.items()}
     half = float(special.ndtri(0.5 + known.level / 2.0)) * deviation
     exact = Spread(samples, -half, 0.0, half, 0.0, deviation, 0.0, deviation, False, budget)
     return _Bound("", "activity", activity_mbq, activity_mbq, exact, "")
+
+
+def uncorrelated_normals(count: int, rows: int) -> Float64[np.ndarray, "rows count"]:
+    """Returns normal samples without correlation; the first row has the exact quantiles.
+
+    Args:
+      count: number of samples, more than rows.
+      rows: number of quantities.
+    """
+    quantiles = special.ndtri((np.arange(count) + 0.5) / count)
+    rng = np.random.default_rng(0)
+    drawn = np.stack([quantiles, *(rng.permutation(quantiles) for _ in range(rows - 1))], axis=1)
+    basis, scale = np.linalg.qr(drawn - drawn.mean(axis=0))
+    columns: Float64[np.ndarray, "rows count"] = (
+        (basis * np.sign(np.diag(scale))).T * math.sqrt(count) * quantiles.std()
+    )
+    return columns
 
 
 def _together(known: ActivityInputs, chosen: Sequence[_Bound]) -> _Bound:

@@ -66,6 +66,10 @@ def test_one_name_written_in_several_ways(name):
         *(("Meyer^Anna-Maria", name, False) for name in ("Meyer^AnnaMaria", "Meyer^Anna", "Meyer Anna Maria")),
         *(("Van Dyke^Jo", name, False) for name in ("VANDYKE^JO", "van Dyke, Jo P.", "VAN DYKE^JO^P^MR")),
         *(("Meyer^Anna^M", name, True) for name in ("Meyer^Anna^K", "Meyer^Maria", "Meyer", "Huber^Anna^M")),
+        # Numbers of an anonymiser, and twins.
+        *((f"{first} 12", f"{first} 13", True) for first in ("SIRT^PATIENT", "STUDY^CASE", "Phantom, case")),
+        ("Kim^Min Jae", "Kim^Min Jun", True),
+        ("Nguyen^Van Anh", "Nguyen^Van An", True),
         ("Meyer^Karl^^^Jr", "Meyer^Karl^^^Sr", True),
         ("Meyer", "Huber", True),
         ("Meyer", "Meyer^Anna", True),

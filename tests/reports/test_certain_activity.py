@@ -58,10 +58,14 @@ def test_targets_that_it_would_cost_are_named():
     verdicts = [limit(90.0, 100.0), target(205.0, 220.0, voi="a"), target(205.0, 230.0, voi="b"), target(205.0, 90.0)]
     text = certain_activity_text(plan(("right", 1000.0), ("left", 333.3)), verdicts)
     assert text == (
-        "With 90 % of the activities (right 900, left 299 MBq), every limit would be certain, but no longer a, mean."
+        "With 90 % of all activities (right 900, left 299 MBq), every binding limit would be certain, "
+        "but no longer a, mean."
     )
     kept = certain_activity_text(plan(("right", 1000.0)), verdicts[:1])
-    assert kept.endswith("(right 900 MBq), every limit would be certain, and each target that is certain stays so.")
+    assert kept.endswith("every binding limit would be certain, and each target that is certain stays so.")
+    unknown = Verdict(SimpleNamespace(direction="at most", purpose="bound", dose_gy=1.0), "no interval")
+    partly = certain_activity_text(plan(("right", 1000.0)), [limit(90.0, 90.02), unknown])
+    assert partly.startswith("With 99.9 % of all activities (right 999 MBq), every binding limit that has an interval")
 
 
 def test_a_verification_has_no_other_activity():

@@ -1,5 +1,7 @@
 """Masks that share voxels, or that the image shows in part: doses counted by hand in a box of liver under the lung."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import slab_case as slab
@@ -7,6 +9,7 @@ import slab_case as slab
 from sirtjax import workflows
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
+from sirtjax.workflows._doses import liver_in_lung_ml
 
 UPTAKE = np.where(slab.LIVER, 100.0, 0.0) + np.where(slab.LESION, 300.0, 0.0)
 
@@ -43,7 +46,9 @@ def test_the_dose_of_liver_in_the_lung_of_the_ct_is_that_of_liver_tissue(tmp_pat
     result = plan(slab.make_case(tmp_path, UPTAKE, ct_hu=hu))
     assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.005)
     (check,) = [one for one in result.checks if one.code == "SJ112"]
-    assert check.value == pytest.approx(2 / 14, rel=1e-5) and check.where == f"{24 * 24 * 2 * slab.VOXEL_ML:.0f} mL"
+    # A voxel of -750 HU is 750 / 850 lung.
+    assert check.value == pytest.approx(2 / 14 * 750 / 850, rel=1e-5)
+    assert check.where == f"{24 * 24 * 2 * slab.VOXEL_ML * 750 / 850:.0f} mL"
 
 
 def test_a_voxel_of_the_dome_with_some_lung_holds_its_activity_in_liver_tissue(tmp_path):
@@ -262,7 +267,18 @@ def test_liver_in_the_lung_of_the_ct_is_liver_with_a_density_curve_too(tmp_path)
     result = plan(slab.make_case(tmp_path, UPTAKE, lungs=slab.LUNGS, ct_hu=hu, dose={"density": "gate-gemini-120kv"}))
     assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.03)
     (check,) = [one for one in result.checks if one.code == "SJ112"]
-    assert check.value == pytest.approx(2 / 14, rel=1e-5)
+    assert check.value == pytest.approx(2 / 14 * 750 / 850, rel=1e-5)
+
+
+def test_mixed_voxels_at_the_surface_of_the_liver_are_no_overlap():
+    """The last layer of the dome is half lung, by the CT and by the mask."""
+    height = np.arange(slab.SHAPE[2])
+    hu = np.select([height < slab.DOME - 1, height == slab.DOME - 1], [40.0, -400.0], -850.0) * np.ones(slab.SHAPE)
+    half = np.where(slab.LIVER & (height == slab.DOME - 1), 0.5, slab.LIVER.astype(float))
+    made = SimpleNamespace(
+        lungs=None, ct_hu=SimpleNamespace(array=hu), occupancy={"liver": half.astype(np.float32)}, geometry=slab.GRID
+    )
+    assert liver_in_lung_ml(made) < 0.001 * slab.LIVER.sum() * slab.VOXEL_ML
 
 
 def test_a_lesion_of_one_voxel_has_no_row_of_the_correction(tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Real
 
 from sirtjax.dicom.dataset._claims import check_claimed_pixels
 from sirtjax.dicom.dataset._decode import decode_file
@@ -33,6 +35,7 @@ def without_copies(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ...]]:
         of_file[frame.file].append(frame)
     seen: dict[str, list[DicomFile]] = defaultdict(list)
     kept: list[Frame] = []
+    digests: dict[Path, bytes] = {}
     for file, own in of_file.items():
         uid = text_of(file.header, "SOPInstanceUID")
         others = seen[uid or str(file.path)]
@@ -41,7 +44,7 @@ def without_copies(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ...]]:
                 f"{file.path}: several slices share one SOPInstanceUID (also {others[0].path.name}, at another "
                 "position); export the series again"
             )
-        if any(_same_attributes(own, of_file[other]) and _same_pixels(file, other) for other in others):
+        if any(_same_attributes(own, of_file[other]) and _same_pixels(file, other, digests) for other in others):
             continue
         others.append(file)
         kept += own
@@ -60,14 +63,18 @@ def _same_attributes(frames: list[Frame], others: list[Frame]) -> bool:
     return found == expected
 
 
-def _same_pixels(file: DicomFile, other: DicomFile) -> bool:
+def _same_pixels(file: DicomFile, other: DicomFile, digests: dict[Path, bytes]) -> bool:
     # Most copies are equal byte by byte. Another compression of the same pixels is a copy, too.
-    if file.path.read_bytes() == other.path.read_bytes():
+    if filecmp.cmp(file.path, other.path, shallow=False):
         return True
-    return np.array_equal(_pixels(file), _pixels(other))
+    return _digest(file, digests) == _digest(other, digests)
 
 
-def _pixels(file: DicomFile) -> Real[np.ndarray, "frames rows columns"]:
-    with parsing(file.path, "image"):
-        check_claimed_pixels(file.path, file.header)
-    return decode_file(file.path)[0]
+def _digest(file: DicomFile, known: dict[Path, bytes]) -> bytes:
+    """Returns a hash of the pixels of a file, which is read once."""
+    if file.path not in known:
+        with parsing(file.path, "image"):
+            check_claimed_pixels(file.path, file.header)
+        pixels = np.ascontiguousarray(decode_file(file.path)[0])
+        known[file.path] = hashlib.sha256(f"{pixels.shape}".encode() + pixels.astype(np.float64).tobytes()).digest()
+    return known[file.path]

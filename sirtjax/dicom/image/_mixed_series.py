@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sirtjax.dicom.dataset._scan import DicomFile
 from sirtjax.dicom.dataset._values import text_of
 from sirtjax.dicom.image._stacks import Stack
 from sirtjax.errors import ImageFormatError
+from sirtjax.io import PatientFingerprint
 
 
 def check_one_patient(stack: Stack) -> None:
@@ -14,13 +17,23 @@ def check_one_patient(stack: Stack) -> None:
     Raises:
       ImageFormatError: the slices have several patients or frames of reference.
     """
-    first, earlier = stack.files[0], {stack.files[0].patient: stack.files[0]}
+    first = stack.files[0]
     frame = text_of(first.header, "FrameOfReferenceUID")
+    uids = {file: _series(file) for file in stack.files}
+    numbers = {file.patient.number for file in stack.files} - {None}
+    # Names decide only between different IDs. Without them, slices with names of their own have one mark.
+    nameless = len(set(uids.values())) == 1 and uids[first] is not None and len(numbers) <= 1
+
+    def mark(file: DicomFile) -> PatientFingerprint:
+        return replace(file.patient, name=None) if nameless else file.patient
+
+    earlier = {mark(first): first}
     for file in stack.files[1:]:
         other = text_of(file.header, "FrameOfReferenceUID")
         # A slice without identifiers contradicts none, so each is compared to all before.
-        stranger = next((one for one in earlier.values() if of_two_patients(file, one)), None)
-        earlier.setdefault(file.patient, file)
+        own = mark(file)
+        stranger = next((one for seen, one in earlier.items() if _contradict(own, uids[file], seen, uids[one])), None)
+        earlier.setdefault(own, file)
         if stranger is not None:
             found = "of two patients"
         elif frame and other and frame != other:
@@ -38,9 +51,13 @@ def of_two_patients(one: DicomFile, other: DicomFile) -> bool:
 
     In one series and frame of reference only ID and date of birth count, not the name.
     """
-    if _series(one) is not None and _series(one) == _series(other):
-        return one.patient.contradicts_in_series(other.patient)
-    return one.patient.contradicts(other.patient)
+    return _contradict(one.patient, _series(one), other.patient, _series(other))
+
+
+def _contradict(
+    one: PatientFingerprint, series: tuple[str, str] | None, other: PatientFingerprint, others: tuple[str, str] | None
+) -> bool:
+    return one.contradicts_in_series(other) if series is not None and series == others else one.contradicts(other)
 
 
 def _series(file: DicomFile) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import pytest
 from sirtjax.dicom import AnonymiseOptions, StudyIdentity, anonymise_folder, inspect_folder, write_dicom_series
 from sirtjax.dicom.inspect._people import number_patients
 from sirtjax.errors import InputError
-from sirtjax.io import PatientFingerprint
+from sirtjax.io import PatientFingerprint, patient_fingerprint
 from sirtjax.volume import Geometry, Volume
 
 GRID = Geometry.from_axes((6, 5, 4), spacing_mm=(4.0, 4.0, 4.0), origin_mm=(0.0, 0.0, 0.0))
@@ -115,3 +115,30 @@ ANNA, KARL = ("1", "a", "x", "study 1", "frame 1"), ("2", "k", "y", "study 2", "
 )
 def test_the_numbers_of_patients(marks, expected):
     assert numbers(*marks) == expected
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 2, 0), (2, 1, 0)])
+def test_two_people_whose_names_contradict_are_never_one(order):
+    """Jane M and Jane K are two; Jane without an initial may be either, under the same date of birth."""
+    names = ["Doe^Jane M", "Doe^Jane K", "Doe^Jane"]
+    marks = [
+        patient_fingerprint({"PatientID": f"{n}", "PatientName": name, "PatientBirthDate": "19500203"})
+        for n, name in enumerate(names)
+    ]
+    found = numbers(*((marks[n].number, marks[n].name, marks[n].born) for n in order))
+    assert found[order.index(0)] != found[order.index(1)]
+
+
+def test_names_that_an_anonymiser_numbered_are_not_compared_in_pairs(monkeypatch):
+    compared = []
+    contradicts = PatientFingerprint.contradicts
+    monkeypatch.setattr(PatientFingerprint, "contradicts", lambda *both: compared.append(1) or contradicts(*both))
+    headers = [
+        SimpleNamespace(
+            path=n, patient=patient_fingerprint({"PatientName": f"ANON^{n}"}), series_uid="1", study_uid="2",
+            frame_of_reference_uid="3",
+        )
+        for n in range(300)
+    ]  # fmt: skip
+    assert set(number_patients(headers).values()) == {1}
+    assert len(compared) < 300
