@@ -134,13 +134,20 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+LOG_LEVELS = {
+    name: (logging.getLogger(name).level, logging.getLogger(name).disabled)
+    for name in ("sirtjax", "pydicom", "nibabel", "nibabel.global")
+}
+
+
 @pytest.fixture(autouse=True)
 def _log_levels_as_before():
-    """The command line sets log levels for its process; the next test is to find them as they were."""
-    names = ("sirtjax", "pydicom", "nibabel", "nibabel.global")
-    before = {name: (logging.getLogger(name).level, logging.getLogger(name).disabled) for name in names}
+    """The command line sets log levels for its process; the next test is to find them as they were at the start.
+
+    Not as they were before the test: a fixture of a module may have run a command already.
+    """
     yield
-    for name, (level, disabled) in before.items():
+    for name, (level, disabled) in LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
         logging.getLogger(name).disabled = disabled
 
