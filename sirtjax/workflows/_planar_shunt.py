@@ -49,6 +49,8 @@ def planar_lung_shunt(
     background = regions.pop("background", None)
     counts = {organ: _counts(region, background, anterior, posterior) for organ, region in regions.items()}
     fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
+    if background is not None:
+        checks = (*checks, make_check("SJ207"))
     if fraction == 0.0:
         checks = (*checks, make_check("SJ206"))
     corrected = "transmission-corrected" if case.lung_shunt.attenuation_corrected else "no attenuation correction"

@@ -58,14 +58,15 @@ def test_the_background_is_subtracted_from_both_organs_and_views(tmp_path, names
     lungs, liver = 3 * 12 * math.sqrt(5.0 * 8.0), 4 * 12 * 100.0
     assert fraction == pytest.approx(lungs / (lungs + liver), rel=1e-6)
     assert source.endswith(", background subtracted")
-    assert checks == ()
+    assert [(check.code, check.severity) for check in checks] == [("SJ207", "info")]
     assert (rows[0].counts, rows[1].counts) == (pytest.approx(lungs), pytest.approx(liver))
     assert (rows[0].anterior, rows[0].anterior_background) == (36 * 25.0, 36 * 20.0)
     assert (rows[1].posterior, rows[1].posterior_background) == (48 * 130.0, 48 * 30.0)
 
 
 def test_without_a_background_all_counts_count(tmp_path):
-    fraction, source, _, rows = planar_lung_shunt(*written(tmp_path, names=("lungs", "liver")))
+    fraction, source, checks, rows = planar_lung_shunt(*written(tmp_path, names=("lungs", "liver")))
+    assert checks == ()
     lungs, liver = 36 * math.sqrt(25.0 * 38.0), 48 * math.sqrt(120.0 * 130.0)
     assert fraction == pytest.approx(lungs / (lungs + liver), rel=1e-6)
     assert source.endswith(", no background subtracted")
@@ -75,7 +76,7 @@ def test_without_a_background_all_counts_count(tmp_path):
 def test_lungs_below_the_background_of_one_view_have_a_check(tmp_path):
     fraction, _, checks, _ = planar_lung_shunt(*written(tmp_path, lungs=(-1.0, 8.0)))
     assert fraction == 0.0
-    assert [check.code for check in checks] == ["SJ206"]
+    assert [check.code for check in checks] == ["SJ207", "SJ206"]
 
 
 def test_a_background_in_an_organ_is_refused(tmp_path):
