@@ -103,8 +103,8 @@ def segment_file_by_atlas(
             f"{atlas_folder}: {len(atlases)} atlases, but STAPLE requires {segmentation.STAPLE_LEAST}; "
             "choose another --fusion"
         )
-    written = [files.labels, files.probability, files.uncertainty, files.preview]
-    refuse_outputs_that_are_inputs(written, [image, *(path for one in atlases for path in (one.image, one.labels))])
+    used = [path for one in atlases for path in (one.image, one.labels)]
+    refuse_outputs_that_are_inputs(files.requested, [image, *used])
     config = registration.load_preset(preset)
     on_step("reading")
     patient = formats.read_image(image, series=series, modality=modality).volume

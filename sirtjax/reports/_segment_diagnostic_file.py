@@ -129,7 +129,7 @@ def segment_file_by_diagnostic(
 
     transform, result = diagnostic_outputs(files)
     segmentation.check_writable(transform, result, force=force)
-    outputs = [files.labels, files.probability, files.uncertainty, files.preview, transform, result]
+    outputs = (*files.requested, transform, result)
     refuse_outputs_that_are_inputs(outputs, [image, diagnostic.image, diagnostic.liver])
     config = registration.load_preset(diagnostic.preset)
     devices = chosen_devices(device)

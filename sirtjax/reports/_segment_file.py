@@ -121,7 +121,7 @@ def segment_file(
     if structure == "organs" and files.probability is not None:
         raise ConfigError("organs: probabilities are written for one structure; segment the liver, or omit them")
 
-    refuse_outputs_that_are_inputs([files.labels, files.probability, files.uncertainty, files.preview], [image, liver])
+    refuse_outputs_that_are_inputs(files.requested, [image, liver])
     timings: dict[str, float] = {}
     devices = chosen_devices(device)
     chosen = installed_model(structure, model) if model is not None or structure in DEFAULT_MODELS else None

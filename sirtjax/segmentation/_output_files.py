@@ -20,6 +20,13 @@ class SegmentationFiles:
     uncertainty: Path | None
     preview: Path | None
 
+    @property
+    def requested(self) -> tuple[Path, ...]:
+        """The files that are requested."""
+        return tuple(
+            path for path in (self.labels, self.probability, self.uncertainty, self.preview) if path is not None
+        )
+
 
 def segmentation_files(
     output: Path, *, save_probabilities: bool, preview: Path | None, force: bool
@@ -45,7 +52,7 @@ def segmentation_files(
         uncertainty=beside(output, "uncertainty") if save_probabilities else None,
         preview=preview,
     )
-    check_writable(files.labels, files.probability, files.uncertainty, files.preview, force=force)
+    check_writable(*files.requested, force=force)
     return files
 
 

@@ -223,7 +223,7 @@ def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
     for file in files:
         for name, labels in file.masks.items():
             if name in found:
-                raise ConfigError(f"{file.path}: the mask {name!r} is in another file too; name one otherwise")
+                raise ConfigError(f"{file.path}: the mask {name!r} is in another file too; rename one of them")
             stored = labels.names[0][1]
             same = stored == name
             found[name] = labels if same else LabelMap.from_mask(labels.mask(stored), labels.geometry, name=name)

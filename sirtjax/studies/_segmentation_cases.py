@@ -62,7 +62,7 @@ def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
     seen: set[tuple[str, str]] = set()
     for one in cases:
         if (one.model, one.case) in seen:
-            raise ConfigError(f"{path}: the case {one.case!r} is there twice for one model; name one otherwise")
+            raise ConfigError(f"{path}: the case {one.case!r} is there twice for one model; rename one of them")
         seen.add((one.model, one.case))
     return cases
 

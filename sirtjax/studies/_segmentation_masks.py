@@ -161,7 +161,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         if other != name:
             raise ConfigError(
                 f"{path}: the names {other!r} and {name!r} differ only in upper and lower case, which are equal; "
-                "name one otherwise"
+                "rename one of them"
             )
 
 

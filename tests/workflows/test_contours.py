@@ -1,6 +1,7 @@
 """Which contours the doses of a plan depend on: against a plan with other contours, and on the grid of the patient."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sirtjax import uncertainty
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.volume import Geometry
-from sirtjax.workflows._contours import METRICS, PARTS, engine_geometry, where_to_check
+from sirtjax.workflows._contours import METRICS, PARTS, _grown_territory, engine_geometry, where_to_check
 from sirtjax.workflows._uncertainty_grid import ENGINE_SHAPE, EngineGrid
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs
 from sirtjax.workflows._uncertainty_record import UncertaintySource
@@ -148,6 +149,15 @@ def test_the_territory_of_a_lesion_grows_into_its_neighbour(treatment):
     for lesion, (name, grows) in enumerate((("one", 1.0), ("two", -1.0))):
         ends = [mean_gy(given, divided(moved_mm=step), lesion) for step in (0.5, -0.5)]
         assert found.row(name, "mean").territories_gy_per_mm == pytest.approx(grows * (ends[0] - ends[1]), rel=0.15)
+
+
+@pytest.mark.parametrize(("depth_mm", "expected"), [((-9.0, 9.0), 2.5), ((9.0, -9.0), -2.5), ((3.0, 9.0), -1.5)])
+def test_whose_territory_grows(depth_mm, expected):
+    """That of the lesion. A lesion outside both is in tissue that was not injected, and both shrink."""
+    inside = np.full((1, 2, 2, 2), -1.0)
+    fields = np.concatenate([inside, *(np.full((1, 2, 2, 2), depth) for depth in depth_mm), inside])
+    inputs = SimpleNamespace(data=SimpleNamespace(lesions=1), distance_mm=fields)
+    assert _grown_territory(np.array([2.0, -0.5]), inputs, 0) == pytest.approx(expected)
 
 
 def test_a_misaligned_image_is_corrected_by_the_axis_that_the_row_names(treatment):
