@@ -54,6 +54,9 @@ def register(
     keep_holes: Annotated[
         bool, typer.Option("--keep-holes", help="Do not add labels enclosed by the liver to the liver mask.")
     ] = False,
+    segment_livers: Annotated[
+        bool, typer.Option("--segment-livers", help="Segment the liver of each image that has no mask named liver.")
+    ] = False,
     ref_points: RefPoints = None,
     flo_points: FloPoints = None,
     ref_series: Annotated[
@@ -119,6 +122,7 @@ def register(
             label_names=label_names,
             masks=None if masks is None else [name for name in masks.split(",") if name.strip()],
             keep_holes=keep_holes,
+            segment_livers=segment_livers,
             field_grid=(field_grid or "lattice") if save_displacement else None,
             page=not no_report,
             seed=seed,

@@ -255,7 +255,7 @@ def choose_config(
     if config.guidance.masks != "none" and "liver" not in common:
         raise ConfigError(
             f"{name} is guided by the liver, and {_who(reference, floating)} no mask named liver; "
-            "add --ref-labels and --flo-labels, or choose the preset image or descriptor"
+            "add --ref-labels and --flo-labels, or --segment-livers, or choose the preset image or descriptor"
         )
     if config.guidance.masks == "none" and reference.points_mm is not None:
         raise ConfigError(

@@ -137,6 +137,11 @@ def guidance_masks(
     return first, second, tuple(notes)
 
 
+def has_liver(files: Sequence[MaskFile]) -> bool:
+    """Returns whether a file has a mask named liver, in any letter case."""
+    return any(_key(name) == LIVER for file in files for name in file.masks)
+
+
 def _key(name: str) -> str:
     return " ".join(name.split()).casefold()
 

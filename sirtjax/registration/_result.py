@@ -54,6 +54,10 @@ class Status(Enum):
         "the images agree clearly better if they are registered without the masks",
         "correct the mask or landmarks that the notes name, or use the preset image",
     )
+    MASK_UNCERTAIN = (
+        "a liver mask that was segmented automatically guided the registration, and it has a warning",
+        "correct the liver that the notes name and register with the corrected mask, or use the preset image",
+    )
     POOR_AGREEMENT = (
         "the guiding masks still disagree after registration",
         "check both masks for missing or extra parts and that their names mean the same organ",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from sirtjax.errors import ComputationError
 from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._registration_folder import json_text, registration_provenance, write_registration_images
+from sirtjax.reports._registration_livers import LiverFinder
 from sirtjax.reports._registration_page import registration_html
 from sirtjax.reports._registration_record import RegistrationRecord, registration_record
 
@@ -61,6 +62,7 @@ def register_files(
     label_names: str | None = None,
     masks: Sequence[str] | None = None,
     keep_holes: bool = False,
+    segment_livers: bool = False,
     field_grid: Literal["lattice", "reference"] | None = None,
     page: bool = True,
     seed: int = 0,
@@ -81,6 +83,8 @@ def register_files(
       label_names: names of NIfTI label values, such as "1=liver,2=lesion1".
       masks: names of the masks to use; None for all.
       keep_holes: do not add labels enclosed by the liver to the liver mask.
+      segment_livers: segment the liver of each image that has no liver mask, with the bundled model. A warning of such
+        a liver changes the status success to "mask uncertain" if the liver guides the preset.
       field_grid: also write displacement.nii.gz on the transform's lattice or the reference's voxels.
       page: write report.html.
       seed: seed of the voxel sampling.
@@ -100,10 +104,16 @@ def register_files(
     read = [path for side in (reference, floating) for path in (side.image, side.points)] + labels
     refuse_outputs_that_are_inputs([output], [*read, initial_transform, config])
     seconds: dict[str, float] = {}
+    livers = LiverFinder()
     with io.atomic_folder(output, force=force) as folder:
         with _timed(seconds, "reading", on_step):
             first, second, notes = registration.read_registration_inputs(
-                reference, floating, label_names=label_names, only=masks, keep_holes=keep_holes
+                reference,
+                floating,
+                label_names=label_names,
+                only=masks,
+                keep_holes=keep_holes,
+                find_liver=livers if segment_livers else None,
             )
             choice = registration.choose_config(preset, config, settings, first, second)
             grid = first.image.volume.geometry
@@ -124,8 +134,12 @@ def register_files(
                 start=initial,
                 seed=seed,
             )
-        result = replace(result, notes=(*notes, *result.notes))
+        result = replace(result, notes=(*notes, *livers.notes, *result.notes))
+        guided = choice.config.guidance.masks != "none"
+        if guided and livers.is_uncertain and result.status is registration.Status.SUCCESS:
+            result = replace(result, status=registration.Status.MASK_UNCERTAIN)
         with _timed(seconds, "images", on_step):
+            livers.write(folder)
             write_registration_images(folder, result, first, second, field_grid=field_grid)
         source = registration_provenance(
             choice=choice,
