@@ -46,4 +46,16 @@ COUNTS_RULES: tuple[CheckRule, ...] = (
         "13 to 21 % too low (docs/uncertainty.md)",
         source="benchmarks/planar_shunt.py (digital phantoms)",
     ),
+    check_rule(
+        "SJ208", "warning", "Lung counts of planar views are mostly blur of the liver",
+        "the stated resolution of the planar views explains {value} of the lung counts (more than {limit}): planar "
+        "views cannot measure a lung shunt this small; the true one is probably smaller, use SPECT/CT",
+        limit=0.2, unit="1",
+    ),
+    check_rule(
+        "SJ209", "warning", "Planar lung shunt fraction corrected for blur",
+        "the plan uses the lung shunt fraction {value}, corrected for the blur of the planar views, not the measured "
+        "{limit}",
+        unit="1", source="the measured lung shunt fraction",
+    ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from sirtjax.dosimetry import ALBI_SOURCE, CHILD_PUGH_SOURCE
 from sirtjax.reports._format import BLANK, number, percent, with_unit
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Result
+    from sirtjax.workflows import PlanarBlurRecord, Result
 
 IMAGES = {
     "activity": "activity image",
@@ -82,7 +82,20 @@ def _lung_shunt(result: Result) -> tuple[RecordPart, ...]:
             under = f"{row.anterior_background:.0f} and {row.posterior_background:.0f}"
             views = f"{views[:-1]}; background of {under} subtracted)"
         rows.append((f"counts, {row.region}", f"{row.counts:.0f}{views}"))
+    if shunt.blur is not None:
+        rows += _planar_blur(shunt.blur)
     return (RecordPart("Lung shunt", ("", ""), tuple(rows), "ll"),)
+
+
+def _planar_blur(blur: PlanarBlurRecord) -> list[tuple[str, str]]:
+    percents = [with_unit(100 * value, "%") for value in (blur.uncorrected, blur.corrected, blur.narrow, blur.wide)]
+    off = f"{100 * blur.fwhm_uncertainty:.3g} %"
+    use = "used by the plan" if blur.applied else "only for comparison"
+    return [
+        ("without blur", f"{percents[1]} instead of {percents[0]}, {use}"),
+        ("resolution of the views", f"{blur.fwhm_mm:g} mm FWHM; {off} smaller: {percents[2]}, larger: {percents[3]}"),
+        ("lung counts that are blur", with_unit(100 * blur.explained_fraction, "%")),
+    ]
 
 
 def _liver_function(result: Result) -> RecordPart:

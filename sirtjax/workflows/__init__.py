@@ -90,6 +90,7 @@ from sirtjax.workflows._provenance_record import PlannedVoi as PlannedVoi
 from sirtjax.workflows._provenance_record import Provenance as Provenance
 from sirtjax.workflows._record_result import LiverFunctionRecord as LiverFunctionRecord
 from sirtjax.workflows._record_result import LungShuntRecord as LungShuntRecord
+from sirtjax.workflows._record_result import PlanarBlurRecord as PlanarBlurRecord
 from sirtjax.workflows._record_result import RegionCounts as RegionCounts
 from sirtjax.workflows._record_result import TreatmentRecord as TreatmentRecord
 from sirtjax.workflows._record_result import VialRecord as VialRecord
@@ -203,6 +204,7 @@ __all__ = [
     "PhysiologicalUptake",
     "PlanComparison",
     "PlanRegistrationSummary",
+    "PlanarBlurRecord",
     "PlannedVoi",
     "ProbabilityResult",
     "Provenance",

@@ -182,6 +182,9 @@ class LungShuntTable(Table):
     first; `planar_rois`: a mask file with the ROIs "lungs" and "liver", and "background" if it is to be subtracted;
     `attenuation_corrected` where a transmission scan corrected them; `nuclide` if the files name none); "value" the
     number `fraction`.
+
+    `planar_fwhm_mm` is the resolution of the views with its relative standard uncertainty `planar_fwhm_uncertainty`.
+    `planar_blur` "show" reports the fraction without the counts that this blur moved, "apply" also plans with it.
     """
 
     method: Literal["spect", "planar", "value"]
@@ -190,6 +193,9 @@ class LungShuntTable(Table):
     planar_rois: Path | None = None
     nuclide: Isotope | None = None
     attenuation_corrected: bool = False
+    planar_fwhm_mm: Resolution | None = None
+    planar_fwhm_uncertainty: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] | None = None
+    planar_blur: Literal["show", "apply"] | None = None
     source: str | None = None
 
     @model_validator(mode="after")
@@ -199,6 +205,12 @@ class LungShuntTable(Table):
         needs_planar = self.method == "planar"
         if needs_planar != bool(self.planar) or needs_planar != (self.planar_rois is not None):
             raise ValueError('`planar` and `planar_rois` are allowed only with method = "planar", and required there')
+        stated = [self.planar_fwhm_mm, self.planar_fwhm_uncertainty, self.planar_blur]
+        if any(one is not None for one in stated) and (None in stated or not needs_planar):
+            raise ValueError(
+                "`planar_fwhm_mm`, `planar_fwhm_uncertainty` and `planar_blur` are allowed only together and with "
+                'method = "planar"'
+            )
         return self
 
 

@@ -23,6 +23,7 @@ from sirtjax.workflows._dose_grid import VOXELS_PER_RADIUS
 from sirtjax.workflows._doses import liver_in_lung_ml
 from sirtjax.workflows._lesion_overlap import lesion_overlap_checks
 from sirtjax.workflows._perfusion import cold_fractions
+from sirtjax.workflows._planar_blur import planar_limit_checks
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._resampling import sphere_radius_mm
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
@@ -165,6 +166,7 @@ def _lung_checks(
         *dosimetry.lung_shunt_checks(
             max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"
         ),
+        *planar_limit_checks(setting.shunt.blur, device=protocol.device),
         *dosimetry.lung_dose_checks(
             deposit.lung_dose_gy,
             previous_gy=case.dose.previous_lung_gy,

@@ -107,6 +107,35 @@ class RegionCounts:
 
 
 @dataclass(frozen=True)
+class PlanarBlurRecord:
+    """The lung shunt fraction of planar views with and without the counts that their blur moved.
+
+    Attributes:
+      applied: whether the plan uses the corrected fraction.
+      fwhm_mm: resolution of the views, as stated in the case.
+      fwhm_uncertainty: its relative standard uncertainty, as stated in the case.
+      uncorrected: fraction of the views as they are.
+      corrected: fraction without blur.
+      narrow, wide: corrected fraction if the resolution is smaller or larger by its uncertainty.
+      explained_fraction: fraction of the lung counts that the blur explains; negative if the lungs lost counts.
+    """
+
+    applied: bool
+    fwhm_mm: float
+    fwhm_uncertainty: float
+    uncorrected: float
+    corrected: float
+    narrow: float
+    wide: float
+    explained_fraction: float
+
+    @property
+    def relative_size(self) -> float:
+        """Relative standard uncertainty of `corrected` due to the resolution."""
+        return max(abs(self.narrow - self.corrected), abs(self.wide - self.corrected)) / max(self.corrected, 1e-9)
+
+
+@dataclass(frozen=True)
 class LungShuntRecord:
     """The origin of the lung shunt fraction.
 
@@ -116,6 +145,7 @@ class LungShuntRecord:
       source: source of the number.
       images: file names of the images that were counted.
       counts: counts of lungs and liver; empty for a stated number.
+      blur: fraction of planar views with and without blur; None if the case does not state their resolution.
     """
 
     fraction: float
@@ -123,3 +153,4 @@ class LungShuntRecord:
     source: str
     images: tuple[str, ...] = ()
     counts: tuple[RegionCounts, ...] = ()
+    blur: PlanarBlurRecord | None = None

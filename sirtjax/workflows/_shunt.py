@@ -17,7 +17,7 @@ from sirtjax.workflows._lung_extension import FAR_MM, whole_lung_counts
 from sirtjax.workflows._lung_reassignment_record import Reassigned
 from sirtjax.workflows._organ_counts import OrganImage
 from sirtjax.workflows._planar_shunt import planar_lung_shunt
-from sirtjax.workflows._record_result import LungShuntRecord, RegionCounts
+from sirtjax.workflows._record_result import LungShuntRecord, PlanarBlurRecord, RegionCounts
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._voi import Voi
 
@@ -39,7 +39,7 @@ class ReassignedShunt:
 
 @dataclass(frozen=True, eq=False)
 class LungShunt:
-    """The lung shunt fraction, how it was found, its counts, and its value without blur."""
+    """The lung shunt fraction, how it was found, its counts, and its value without blur (SPECT, planar views)."""
 
     fraction: float
     method: str
@@ -47,6 +47,7 @@ class LungShunt:
     checks: tuple[Check, ...] = ()
     counts: tuple[RegionCounts, ...] = ()
     reassigned: ReassignedShunt | None = None
+    blur: PlanarBlurRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ def lung_shunt(
     if table.fraction is not None:
         return LungShunt(table.fraction, "value", table.source or "given in the case")
     if table.planar_rois is not None:
-        fraction, source, checks, rows = planar_lung_shunt(case, table.planar, table.planar_rois)
+        found = planar_lung_shunt(case, table.planar, table.planar_rois)
         method = "planar, corrected" if table.attenuation_corrected else "planar"
-        return LungShunt(fraction, method, source, checks, rows)
+        return LungShunt(found.fraction, method, found.source, found.checks, found.counts, blur=found.blur)
     if lungs is None:
         raise ConfigError(
             'lung_shunt.method = "spect" requires [masks.lungs]; or set the fraction (lung_shunt.method = "value")'
@@ -124,7 +125,7 @@ def lung_shunt_record(case: Case, images: CaseImages, shunt: LungShunt) -> LungS
         files = (Path(images.activity.source.path).name,)
     elif shunt.method != "value":
         files = tuple(path.name for path in case.lung_shunt.planar)
-    return LungShuntRecord(shunt.fraction, shunt.method, shunt.source, files, shunt.counts)
+    return LungShuntRecord(shunt.fraction, shunt.method, shunt.source, files, shunt.counts, shunt.blur)
 
 
 def lung_mass(case: Case, mapped: ResampledCase, protocol: dosimetry.Protocol) -> LungMass:

@@ -108,7 +108,11 @@ def case_sources(
             noise = counts_noise(setting, stated, fwhm_mm=fwhm_mm)
     except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
         message = str(error)
-    records = source_records(stated, alignment, spread, noise)
+    blur = setting.shunt.blur
+    # An injection with its own lung shunt fraction does not use the planar views.
+    used = any(one.lung_shunt_fraction is None for one in case.injections)
+    blur = blur if blur is not None and blur.applied and used else None
+    records = source_records(stated, alignment, spread, noise, blur)
     return CaseSources(stated, records, message, aligned_floor_mm(stated, alignment))
 
 

@@ -24,6 +24,7 @@ from sirtjax.workflows._case_uncertainty import (
     UptakeTable,
 )
 from sirtjax.workflows._partial_volume_record import ActivityAlignment
+from sirtjax.workflows._record_result import PlanarBlurRecord
 from sirtjax.workflows._uncertainty_grid import ENGINE_SHAPE
 from sirtjax.workflows._uncertainty_record import UncertaintySource
 from sirtjax.workflows._uncertainty_registration import RegistrationSpread, posterior_method
@@ -128,6 +129,7 @@ def source_records(
     alignment: ActivityAlignment | None,
     spread: RegistrationSpread | None = None,
     noise: uncertainty.ImageNoise | None = None,
+    blur: PlanarBlurRecord | None = None,
 ) -> tuple[UncertaintySource, ...]:
     """Returns the sources as the result shows them.
 
@@ -136,6 +138,7 @@ def source_records(
       alignment: proposed translation, whose standard error "alignment" takes.
       spread: uncertainty of the registration, which "laplace" and "ensemble" take; None leaves them out.
       noise: noise of the activity image, which "image" takes; None leaves it out.
+      blur: correction of a planar lung shunt, whose uncertainty is added to the stated one; None adds nothing.
 
     Raises:
       ConfigError: "alignment" without a proposed translation.
@@ -156,6 +159,12 @@ def source_records(
         origin = table.origin
         if isinstance(table, RelativeSourceTable):
             sizes = (table.size,)
+            if name == "lung_shunt" and blur is not None:
+                sizes = (math.hypot(table.size, blur.relative_size),)
+                origin += (
+                    f"; {blur.relative_size:.2g} is added in quadrature for the resolution of the planar views, "
+                    f"{blur.fwhm_mm:g} mm ± {100 * blur.fwhm_uncertainty:.3g} %"
+                )
         elif isinstance(table, UptakeTable):
             sizes, correlation = (table.size,), table.correlation_fwhm_mm
         elif isinstance(table, SurfaceSourceTable):

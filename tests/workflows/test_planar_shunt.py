@@ -54,7 +54,8 @@ def written(folder, *, names=("lungs", "liver", "background"), background=BACKGR
 
 @pytest.mark.parametrize("names", [("lungs", "liver", "background"), ("Lungs", "Liver", "Background")])
 def test_the_background_is_subtracted_from_both_organs_and_views(tmp_path, names):
-    fraction, source, checks, rows = planar_lung_shunt(*written(tmp_path, names=names))
+    found = planar_lung_shunt(*written(tmp_path, names=names))
+    fraction, source, checks, rows = found.fraction, found.source, found.checks, found.counts
     lungs, liver = 3 * 12 * math.sqrt(5.0 * 8.0), 4 * 12 * 100.0
     assert fraction == pytest.approx(lungs / (lungs + liver), rel=1e-6)
     assert source.endswith(", background subtracted")
@@ -65,8 +66,9 @@ def test_the_background_is_subtracted_from_both_organs_and_views(tmp_path, names
 
 
 def test_without_a_background_all_counts_count(tmp_path):
-    fraction, source, checks, rows = planar_lung_shunt(*written(tmp_path, names=("lungs", "liver")))
-    assert checks == ()
+    found = planar_lung_shunt(*written(tmp_path, names=("lungs", "liver")))
+    fraction, source, rows = found.fraction, found.source, found.counts
+    assert found.checks == () and found.blur is None
     lungs, liver = 36 * math.sqrt(25.0 * 38.0), 48 * math.sqrt(120.0 * 130.0)
     assert fraction == pytest.approx(lungs / (lungs + liver), rel=1e-6)
     assert source.endswith(", no background subtracted")
@@ -74,9 +76,9 @@ def test_without_a_background_all_counts_count(tmp_path):
 
 
 def test_lungs_below_the_background_of_one_view_have_a_check(tmp_path):
-    fraction, _, checks, _ = planar_lung_shunt(*written(tmp_path, lungs=(-1.0, 8.0)))
-    assert fraction == 0.0
-    assert [check.code for check in checks] == ["SJ207", "SJ206"]
+    found = planar_lung_shunt(*written(tmp_path, lungs=(-1.0, 8.0)))
+    assert found.fraction == 0.0
+    assert [check.code for check in found.checks] == ["SJ207", "SJ206"]
 
 
 def test_a_background_in_an_organ_is_refused(tmp_path):
