@@ -18,9 +18,10 @@ from sirtjax.formats import read_image
 from sirtjax.io import write_nifti
 from sirtjax.reports._record_tables import _lung_shunt
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import LungShuntRecord, PlanarBlurRecord, load_case, plan_case, result_to_json
+from sirtjax.workflows import LungShuntRecord, PlanarBlurRecord, case_from_dict, load_case, plan_case, result_to_json
 from sirtjax.workflows._planar_blur import planar_limit_checks
 from sirtjax.workflows._planar_shunt import planar_lung_shunt
+from sirtjax.workflows._uncertainty_simulation import case_sources
 
 PIXEL_MM, FWHM_MM = 5.0, 12.0
 SHAPE = (64, 1, 60)
@@ -192,3 +193,37 @@ def test_a_plan_uses_it_and_its_record_follows_the_schema(tmp_path):
     table = json.loads(json.dumps(result_to_json(result), allow_nan=False))
     jsonschema.Draft202012Validator(schema).validate(table)
     assert table["lung_shunt"]["blur"]["applied"]
+
+
+STATED_SIZE = {"origin": "written for tests", "evidence": "assumed"}
+UNCERTAINTY = {
+    "method": "eanm",
+    "counts": {"noise_fraction": 0.1, "correlation_fwhm_mm": 9.0, **STATED_SIZE},
+    **{
+        name: {"size": 0.05, **STATED_SIZE}
+        for name in ("calibration", "residual", "lung_shunt", "resolution", "kernel", "density", "half_life")
+    },
+    "registration": {"size_mm": [1.0, 2.0, 3.0], **STATED_SIZE},
+    "contours": {"size_mm": 1.5, "correlation_mm": 20.0, **STATED_SIZE},
+    "territories": {"size_mm": 4.0, "correlation_mm": 40.0, **STATED_SIZE},
+}
+
+
+@pytest.mark.parametrize(
+    ("applied", "own_fraction", "size"),
+    [(True, None, np.hypot(0.05, 0.01 / 0.19)), (False, None, 0.05), (True, 0.1, 0.05)],
+)
+def test_its_resolution_is_part_of_the_uncertainty_of_the_shunt_that_the_plan_uses(
+    tmp_path, applied, own_fraction, size
+):
+    own = {} if own_fraction is None else {"lung_shunt_fraction": own_fraction}
+    injections = [{"territory": name, **own} for name in ("right", "left")]
+    tables = case.case_table(partial_volume={"methods": ["rbv"]}, injections=injections) | {"uncertainty": UNCERTAINTY}
+    loaded = case_from_dict(tables, folder=tmp_path, source="case.toml")
+    shunt = SimpleNamespace(blur=dataclasses.replace(BLUR, applied=applied))
+    found = case_sources(loaded, None, SimpleNamespace(shunt=shunt), loaded.uncertainty, None, fwhm_mm=12.0)
+    row = next(one for one in found.records if one.name == "lung_shunt")
+    assert row.sizes == (pytest.approx(size),)
+    assert ("0.053 is added in quadrature for the resolution of the planar views, 12 mm ± 10 %" in row.origin) == (
+        size > 0.05
+    )
