@@ -22,7 +22,8 @@ import numpy as np
 from scipy import ndimage
 
 from sirtjax import phantom
-from sirtjax.dosimetry import ConjugateCounts, planar_lung_shunt_fraction, unblurred_region_counts
+from sirtjax.dosimetry import ConjugateCounts, planar_lung_shunt_fraction
+from sirtjax.partial_volume import unblurred_region_counts
 from sirtjax.volume import LabelMap
 
 # Relative size of the source "lung_shunt" in the preset "published-y90".
@@ -102,7 +103,7 @@ def ratios_of(
         found[name] = middle
         sizes[name] = math.hypot(SHUNT_SIZE, max(abs(other - middle) for other in others) / middle)
     ratios = {name: value / true for name, value in found.items()}
-    contains = {name: abs(math.log(ratio)) < 1.645 * sizes[name] for name, ratio in ratios.items()}
+    contains = {name: ratio > 0 and abs(math.log(ratio)) < 1.645 * sizes[name] for name, ratio in ratios.items()}
     return true, ratios, contains
 
 

@@ -153,7 +153,6 @@ from sirtjax.dosimetry._partition import fractional_uptake as fractional_uptake
 from sirtjax.dosimetry._partition import partition_activity_mbq as partition_activity_mbq
 from sirtjax.dosimetry._partition import partition_dose_gy as partition_dose_gy
 from sirtjax.dosimetry._partition import tumour_to_normal_ratio as tumour_to_normal_ratio
-from sirtjax.dosimetry._planar_blur import unblurred_region_counts as unblurred_region_counts
 from sirtjax.dosimetry._prescribe import bounds_along as bounds_along
 from sirtjax.dosimetry._prescribe import prescribe as prescribe
 from sirtjax.dosimetry._prescription import Bound as Bound
@@ -386,7 +385,6 @@ __all__ = [
     "tumour_control_probability",
     "tumour_location_checks",
     "tumour_to_normal_ratio",
-    "unblurred_region_counts",
     "unverified_checks",
     "upper_start",
     "vial_activity_mbq",

@@ -7,6 +7,7 @@ from sirtjax.partial_volume._blur import gaussian_blur as gaussian_blur
 from sirtjax.partial_volume._deconvolution import Deconvolution as Deconvolution
 from sirtjax.partial_volume._deconvolution import richardson_lucy as richardson_lucy
 from sirtjax.partial_volume._deconvolution import richardson_lucy_fixed as richardson_lucy_fixed
+from sirtjax.partial_volume._planar import unblurred_region_counts as unblurred_region_counts
 from sirtjax.partial_volume._reassignment import reassign_spill as reassign_spill
 from sirtjax.partial_volume._recovery import recovery_coefficients as recovery_coefficients
 from sirtjax.partial_volume._recovery import recovery_corrected_means as recovery_corrected_means
@@ -37,5 +38,6 @@ __all__ = [
     "richardson_lucy",
     "richardson_lucy_fixed",
     "sphere_recovery",
+    "unblurred_region_counts",
     "with_background",
 ]

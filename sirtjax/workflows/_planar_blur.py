@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sirtjax import dosimetry
+from sirtjax import dosimetry, partial_volume
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.workflows._case import LungShuntTable
@@ -58,7 +58,7 @@ def planar_blur(
         found = [
             np.array([view[region].sum(dtype=np.float64) for region in regions])
             if width_mm is None
-            else dosimetry.unblurred_region_counts(view, regions, spacing_mm, width_mm)
+            else partial_volume.unblurred_region_counts(view, regions, spacing_mm, width_mm)
             for view in views
         ]
         pairs = zip(*(one[:2] for one in found), strict=True)

@@ -148,7 +148,7 @@ def planar_patients(views: tuple[Path, ...]) -> tuple[tuple[Path, PatientFingerp
 class _PlanarViews:
     """The flat anterior and posterior view, the nuclides that they name, and the marks of their patients.
 
-    The pixel spacing is empty if the files are no flat views of one spacing.
+    The pixel spacing is known for two flat views of the same spacing. Otherwise it has another number of values than 2.
     """
 
     anterior: View

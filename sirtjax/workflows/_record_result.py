@@ -113,7 +113,7 @@ class PlanarBlurRecord:
     Attributes:
       applied: whether the plan uses the corrected fraction.
       fwhm_mm: resolution of the views, as stated in the case.
-      fwhm_uncertainty: its relative standard uncertainty, as stated in the case.
+      fwhm_uncertainty: relative standard uncertainty of the resolution, as stated in the case.
       uncorrected: fraction of the views as they are.
       corrected: fraction without blur.
       narrow, wide: corrected fraction if the resolution is smaller or larger by its uncertainty.

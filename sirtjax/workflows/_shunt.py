@@ -39,7 +39,7 @@ class ReassignedShunt:
 
 @dataclass(frozen=True, eq=False)
 class LungShunt:
-    """The lung shunt fraction, how it was found, its counts, and its value without blur (SPECT, planar views)."""
+    """The lung shunt fraction, how it was found, its counts, and its value without blur."""
 
     fraction: float
     method: str

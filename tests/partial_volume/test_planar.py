@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from sirtjax import dosimetry as d
+from sirtjax import partial_volume as pv
 from sirtjax.errors import InputError
 
 PIXEL_MM = 4.0
@@ -46,7 +46,7 @@ def plates(fwhm_mm, *, ramp_mm=20.0, lung=0.01):
 @pytest.mark.parametrize("lung", [0.005, 0.02])
 def test_blurred_plates_in_closed_form(fwhm_mm, lung):
     view, regions, true = plates(fwhm_mm, lung=lung)
-    found = d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), fwhm_mm)
+    found = pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), fwhm_mm)
     measured = np.array([view[region].sum() for region in regions])
     assert found[:2] == pytest.approx(true, rel=0.02)
     if lung < 0.01:  # the blur of the liver is a large part of the counts of the lungs
@@ -58,7 +58,7 @@ def test_blurred_plates_in_closed_form(fwhm_mm, lung):
 def test_a_wrong_resolution_corrects_too_little_or_too_much():
     view, regions, true = plates(12.0, lung=0.005)
     narrow, right, wide = (
-        d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 12.0 * scale)[0] for scale in (0.8, 1.0, 1.2)
+        pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 12.0 * scale)[0] for scale in (0.8, 1.0, 1.2)
     )
     assert narrow > 1.02 * true[0] > wide and right == pytest.approx(true[0], rel=0.02)
 
@@ -66,16 +66,16 @@ def test_a_wrong_resolution_corrects_too_little_or_too_much():
 def test_sharp_edges_are_corrected_in_part_and_never_too_much():
     view, regions, true = plates(9.0, ramp_mm=1e-3, lung=0.01)
     measured = view[regions[0]].sum()
-    found = d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 9.0)[0]
+    found = pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 9.0)[0]
     assert true[0] < found < measured - 0.5 * (measured - true[0])
 
 
 def test_pixels_of_two_sizes():
     view, regions, _ = plates(12.0)
     fine, masks = np.repeat(view, 2, axis=0) / 2, np.repeat(regions, 2, axis=1)
-    found = d.unblurred_region_counts(fine, masks, (PIXEL_MM / 2, PIXEL_MM), 12.0)
-    coarse = d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 12.0)
-    swapped = d.unblurred_region_counts(fine, masks, (PIXEL_MM, PIXEL_MM / 2), 12.0)
+    found = pv.unblurred_region_counts(fine, masks, (PIXEL_MM / 2, PIXEL_MM), 12.0)
+    coarse = pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 12.0)
+    swapped = pv.unblurred_region_counts(fine, masks, (PIXEL_MM, PIXEL_MM / 2), 12.0)
     # Repeated pixels are a little more blurred than pixels of half the size.
     assert found[:2] == pytest.approx(coarse[:2], rel=0.015)
     assert not 0.8 < swapped[0] / coarse[0] < 1.2
@@ -83,14 +83,14 @@ def test_pixels_of_two_sizes():
 
 def test_a_small_blur_changes_nothing_and_views_without_counts_have_none():
     view, regions, _ = plates(9.0)
-    found = d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 0.01)
+    found = pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 0.01)
     assert found == pytest.approx([view[region].sum() for region in regions], rel=1e-9)
-    assert d.unblurred_region_counts(0 * view, regions, (4.0, 4.0), 9.0).tolist() == [0.0, 0.0, 0.0]
+    assert pv.unblurred_region_counts(0 * view, regions, (4.0, 4.0), 9.0).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_counts_that_the_liver_explains_leave_none():
     view, regions, _ = plates(15.0, lung=0.0)
-    lungs, liver, _ = d.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 18.0)
+    lungs, liver, _ = pv.unblurred_region_counts(view, regions, (PIXEL_MM, PIXEL_MM), 18.0)
     assert 0.0 <= lungs < 1e-3 * liver
 
 
@@ -113,4 +113,4 @@ def test_unusable_input_is_refused(change, message):
     view, regions, _ = plates(9.0)
     table = {"view": view, "regions": regions, "spacing_mm": (4.0, 4.0), "fwhm_mm": 9.0} | change
     with pytest.raises(InputError, match=message):
-        d.unblurred_region_counts(**table)
+        pv.unblurred_region_counts(**table)

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Real
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
+from sirtjax.partial_volume._blur import SIGMA_PER_FWHM
 
-_SIGMA_PER_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 # Below this fraction of its maximum, the blurred model does not show where counts are from: they stay in their pixel.
 _KNOWN = 1e-3
 
@@ -50,13 +50,13 @@ def unblurred_region_counts(
 
     Examples:
       >>> import numpy as np
-      >>> from sirtjax import dosimetry
+      >>> from sirtjax import partial_volume
       >>> x = np.arange(40)
       >>> liver = np.tile(np.exp(-0.5 * ((x - 10) / 3.0) ** 2), (40, 1))  # narrow enough to end in its region
       >>> blurred = np.tile(np.exp(-0.5 * ((x - 10) / 5.0) ** 2) * 3.0 / 5.0, (40, 1))  # 3² + 4² = 5²
       >>> regions = np.stack([np.tile(x < 20, (40, 1)), np.tile(x >= 20, (40, 1))])
       >>> fwhm_mm = 2.0 * 4.0 * np.sqrt(8 * np.log(2))  # 4 pixels of 2 mm
-      >>> found = dosimetry.unblurred_region_counts(1000 * blurred, regions, (2.0, 2.0), float(fwhm_mm))
+      >>> found = partial_volume.unblurred_region_counts(1000 * blurred, regions, (2.0, 2.0), float(fwhm_mm))
       >>> [round(100 * float(blurred[region].sum() / blurred.sum()), 1) for region in regions]
       [97.1, 2.9]
       >>> [round(100 * float(counts / found.sum()), 1) for counts in found]
@@ -69,7 +69,7 @@ def unblurred_region_counts(
     counts, masks = np.asarray(view, np.float64), np.asarray(regions, bool)
     spacing = np.asarray(spacing_mm, np.float64)
     _check(counts, masks, spacing, fwhm_mm)
-    sigma = fwhm_mm * _SIGMA_PER_FWHM / spacing
+    sigma = fwhm_mm * SIGMA_PER_FWHM / spacing
     across, along = (_blur_matrix(length, width) for length, width in zip(counts.shape, sigma, strict=True))
 
     def blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
