@@ -47,7 +47,7 @@ COUNTS_RULES: tuple[CheckRule, ...] = (
         source="benchmarks/planar_shunt.py (digital phantoms)",
     ),
     check_rule(
-        "SJ208", "warning", "Lung counts of planar views are mostly blur of the liver",
+        "SJ208", "warning", "Lung counts of planar views contain blur of the liver",
         "the stated resolution of the planar views explains {value} of the lung counts (more than {limit}): planar "
         "views cannot measure a lung shunt this small; the true one is probably smaller, use SPECT/CT",
         limit=0.2, unit="1",
