@@ -59,7 +59,7 @@ def ratios_of(seed: int, config: phantom.PhantomConfig, *, corrected: bool) -> n
         activity = {"liver": (1 - REST) * (1 - true), "lungs": (1 - REST) * true, "rest": REST}
 
         def seen(fwhm_mm: float, names: tuple[str, ...], activity: dict[str, float] = activity) -> Views:
-            return [sum(activity[name] * parts[name, fwhm_mm][side] for name in names) for side in (0, 1)]
+            return [np.sum([activity[name] * parts[name, fwhm_mm][side] for name in names], axis=0) for side in (0, 1)]
 
         def measured(views: Views) -> float:
             return fraction(*([float(view[rois == organ].sum()) for view in views] for organ in (1, 2)))
