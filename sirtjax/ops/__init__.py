@@ -13,6 +13,7 @@ from sirtjax.ops._fourier import good_fft_size as good_fft_size
 from sirtjax.ops._gaussian import gaussian_filter as gaussian_filter
 from sirtjax.ops._interpolate import FlatGrid as FlatGrid
 from sirtjax.ops._interpolate import flat_grid as flat_grid
+from sirtjax.ops._interpolate import hold as hold
 from sirtjax.ops._interpolate import sample_flat_bspline as sample_flat_bspline
 from sirtjax.ops._interpolate import sample_flat_linear as sample_flat_linear
 from sirtjax.ops._interpolate import sample_flat_nearest as sample_flat_nearest
@@ -34,6 +35,7 @@ __all__ = [
     "flat_grid",
     "gaussian_filter",
     "good_fft_size",
+    "hold",
     "largest_component",
     "mind_ssc",
     "namespace",

@@ -113,7 +113,7 @@ def sample_flat_linear(
     for axis, x in enumerate(held):
         base = xp.floor(x)
         fraction = (x - base - 0.5) / (2 * half_width[axis]) + 0.5
-        weight.append(xp.clip(fraction, 0.0, 1.0))
+        weight.append(_ramp(xp, fraction))
         lower.append(base.astype("int32"))
         upper.append(xp.minimum(base.astype("int32") + 1, grid.shape[axis] - 1))
     # Few channels are taken apart: the slope of a weight would else be a sum over an axis of two, for which XLA leaves
@@ -165,6 +165,28 @@ def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Scalar = 0.0) -> F
     return _fill(xp, inside, total, fill)
 
 
+def hold(x: Float[Array, "..."], low: Scalar, high: Scalar) -> Float[Array, "..."]:
+    """Limits values to an interval; the derivative is 1 on the whole closed interval, and 0 outside.
+
+    The derivative of `clip` is 0.5 at both ends, which is neither of the one-sided ones.
+
+    Args:
+      x: values.
+      low: lower end.
+      high: upper end.
+    """
+    xp = namespace(x)
+    held: Array = xp.where(x < low, low, xp.where(x > high, high, x)).astype(x.dtype)
+    return held
+
+
+def _ramp(xp: ModuleType, fraction: Array) -> Array:
+    # From 0 to 1, with the derivative from above at both ends. On a voxel centre, the derivative of an interpolated
+    # image is then that of the interval above, however many parts of a voxel are averaged.
+    ramp: Array = xp.where(fraction < 0.0, 0.0, xp.where(fraction >= 1.0, 1.0, fraction)).astype(fraction.dtype)
+    return ramp
+
+
 def _same_namespace(grid: FlatGrid, ijk: Triple) -> tuple[ModuleType, FlatGrid]:
     """NumPy values at traced points (one image, many transforms) become JAX values: NumPy can't be indexed by them."""
     xp = namespace(grid.flat, *ijk)
@@ -183,7 +205,7 @@ def _hold(grid: FlatGrid, ijk: Triple, *, clamp: bool = True) -> tuple[Array, Tr
         inside = inside & (ijk[axis] >= grid.low[axis]) & (ijk[axis] < grid.high[axis])
     held = [xp.where(inside, x, xp.zeros_like(x)) for x in ijk]
     if clamp:
-        held = [xp.clip(x, 0.0, grid.shape[axis] - 1.0) for axis, x in enumerate(held)]
+        held = [hold(x, 0.0, grid.shape[axis] - 1.0) for axis, x in enumerate(held)]
     return inside, (held[0], held[1], held[2])
 
 

@@ -10,20 +10,17 @@ from sirtjax.spatial._resample import mean_on_grid
 from sirtjax.spatial._transform import Transform
 from sirtjax.volume import Geometry, Volume, pad
 
-# Parts of a new voxel for each voxel of the map that it spans, along each axis.
-_DENSITY = 2.0
-
 
 def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transform | None = None) -> Volume:
     """Resamples an activity map, preserving the total in the common region. On the host.
 
-    Each voxel of the result is the mean of the linearly interpolated map over that voxel (not its value at
-    the centre), times the local volume ratio of the transform, as tissue that shrinks concentrates its
-    activity. When all activity lies inside the new grid, one factor for the whole map, close to one, then makes
-    its total (concentration times volume) that of the source. Activity beyond the new grid is left out, never
-    pushed into it; when a face of the new grid cuts through activity, no factor is used and the total of what
-    is shared is that of the averaging, good to one part in a hundred or better. Beyond its own outermost voxels
-    the map falls to zero over one voxel, which keeps what those voxels hold.
+    Each voxel of the result is the mean of the linearly interpolated map at the centres of its parts, one for each
+    voxel of the map that it spans (two along each axis through a displacement field), times the local volume ratio of
+    the transform, as tissue that shrinks concentrates its activity. When all activity lies inside the new grid, one
+    factor for the whole map, close to one, then makes its total (concentration times volume) that of the source.
+    Activity beyond the new grid is left out, never pushed into it; when a face of the new grid cuts through activity,
+    no factor is used and the total of what is shared is that of the averaging, good to one part in a hundred or
+    better. Beyond its own outermost voxels the map falls to zero over one voxel, which keeps what those voxels hold.
 
     Args:
       volume: activity concentration (per mL), or counts per voxel when the unit is "counts".
@@ -45,9 +42,7 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
         raise InputError(f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})")
     transform = identity() if transform is None else transform
     source = pad(Volume(array, volume.geometry, unit=volume.unit), (1, 1, 1), (1, 1, 1))
-    values = mean_on_grid(
-        np.asarray(source.array), source.geometry, geometry, transform, fill=0.0, density=_DENSITY, conserve=True
-    )
+    values = mean_on_grid(np.asarray(source.array), source.geometry, geometry, transform, fill=0.0, conserve=True)
     if not np.any(source.array[~interior_mask(source.geometry, geometry, transform)]):
         values *= np.float32(_correction(source, values, geometry))
     if volume.unit == "counts":

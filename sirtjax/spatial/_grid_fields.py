@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from sirtjax.ops import sample_linear
+from sirtjax.ops import hold, sample_linear
 from sirtjax.typing import Array, Vector
 
 
@@ -64,7 +64,7 @@ def sample_on_grid(
       spacing_mm: (3,) distance between voxels; may be traced.
     """
     last = jnp.asarray(array.shape[:3], displacement_mm.dtype).reshape(1, 1, 1, 3) - 1.0
-    at = jnp.clip(grid_positions(displacement_mm, spacing_mm), 0.0, last)
+    at = jnp.asarray(hold(grid_positions(displacement_mm, spacing_mm), 0.0, last))
     return jnp.asarray(sample_linear(jnp.asarray(array), at))
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer, Real, Shaped
 from numpy.typing import DTypeLike
 
 from sirtjax.compilation_cache import cached_jit
-from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
+from sirtjax.ops import FlatGrid, hold, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._source import SourceGrid, to_device
 from sirtjax.spatial._transform import Transform, affine_part
@@ -171,16 +171,22 @@ def apply_matrix(matrix: Float[Array, "4 4"], point: Triple) -> Triple:
 
 
 def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Float[jax.Array, "*points"]:
-    """Computes det(I + du/dx) of the interpolated field at fractional reference indices, at least zero."""
-    place = apply_matrix(path.field_from_reference, reference)
-    zero, one = jnp.zeros_like(place[0]), jnp.ones_like(place[0])
+    """Computes det(I + du/dx) of the field at fractional reference indices, at least zero.
 
-    def displaced(x: Array, y: Array, z: Array) -> Array:
+    The gradient is the mean over one voxel of the field around the point, that is central differences on its nodes. One
+    interval alone would assign the volume change of that interval to the node at its end.
+    """
+    place = apply_matrix(path.field_from_reference, reference)
+    inside = jnp.ones_like(place[0], bool)
+    for axis, x in enumerate(place):
+        inside &= (x >= field.low[axis]) & (x < field.high[axis])
+
+    def shifted(axis: int, step: float) -> Array:
+        x, y, z = (hold(p + step if a == axis else p, 0.0, field.shape[a] - 1.0) for a, p in enumerate(place))
         return sample_flat_linear(field, (x, y, z), fill=0.0)
 
-    # Slopes along the field's axes, (points, 3) each, then along the world's.
-    tangents = [tuple(one if a == axis else zero for a in range(3)) for axis in range(3)]
-    slopes = [jax.jvp(displaced, place, tangent)[1] for tangent in tangents]
+    # Differences along the field's axes, (points, 3) each, then along the world's.
+    slopes = [jnp.where(inside[..., None], shifted(axis, 0.5) - shifted(axis, -0.5), 0.0) for axis in range(3)]
     m = path.field_from_world
     columns = [slopes[0] * m[0, b] + slopes[1] * m[1, b] + slopes[2] * m[2, b] for b in range(3)]
     (a, b, c), (d, e, f), (g, h, i) = (

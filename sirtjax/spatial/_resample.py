@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.spatial._affine import identity
+from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import (
     MEAN_CHUNK,
     POINT_CHUNK,
@@ -186,13 +187,13 @@ def mean_on_grid(
     transform: Transform,
     *,
     fill: float,
-    density: float = 1.0,
     conserve: bool = False,
 ) -> Float[np.ndarray, "i j k"]:
     """Means of the linearly interpolated `array` over the voxels of `reference`.
 
-    Each is cut into `density` parts for each voxel of `array` that it spans. With `conserve` the values are
-    multiplied by the local volume ratio of the transform.
+    Each is cut into one part for each voxel of `array` that it spans (two along each axis with `conserve` and a
+    field), and the image is sampled at the centre of each part. A voxel that spans one voxel of `array` has the value
+    at its centre. With `conserve` the values are multiplied by the local volume ratio of the transform.
     """
     steps = voxel_steps(floating, reference, transform)
     factors = block_factors(steps, 1.5)
@@ -201,7 +202,9 @@ def mean_on_grid(
         return np.full(reference.shape, fill, np.float32)
     path = plan_path(source, reference, transform, field_on_device(transform))
     steps = steps / np.asarray(factors)[:, None]
-    counts = parts_per_voxel(steps, 1.0)
+    # A field stretches: samples on some voxel centres and between others do not keep the activity of a small lesion.
+    stretched = conserve and isinstance(transform, DisplacementField)
+    counts = parts_per_voxel(steps, 2.0 if stretched else 1.0)
     half = np.full(3, 0.5, np.float32)
     values = run_chunks(
         lambda start: mean_chunk(source.grid, path, start, np.float32(fill), half, counts, conserve=conserve),

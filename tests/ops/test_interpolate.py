@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from sirtjax.ops import flat_grid, sample_cubic, sample_flat_linear, sample_linear, sample_nearest
+from sirtjax.ops import flat_grid, hold, sample_cubic, sample_flat_linear, sample_linear, sample_nearest
 
 RNG = np.random.default_rng(3)
 ARRAY = RNG.normal(size=(4, 3, 5)).astype(np.float32)
@@ -93,3 +93,38 @@ def test_flat_grid_of_a_padded_buffer_gives_the_same():
     np.testing.assert_array_equal(
         sample_flat_linear(grid, tuple(np.moveaxis(POINTS, -1, 0))), sample_linear(ARRAY, POINTS)
     )
+
+
+@pytest.mark.parametrize("at", [(3.0, 4.0, 2.0), (0.0, 4.0, 2.0), (3.25, 0.0, 0.0), (2.5, 1.5, 3.75)])
+def test_the_derivative_on_a_voxel_centre_is_that_of_the_interval_above(at):
+    # In a linear image, the intervals on both sides have the same derivative, so it must not be a part of it.
+    i, j, k = np.meshgrid(*(np.arange(n) for n in (7, 6, 5)), indexing="ij")
+    image = jnp.asarray(2.0 * i + 3.0 * j + 5.0 * k, jnp.float32)
+    point = jnp.asarray(at, jnp.float32)
+    np.testing.assert_allclose(jax.grad(lambda x: sample_linear(image, x[None])[0])(point), [2, 3, 5], rtol=1e-6)
+    # With a kink it is the one above, and beyond the last voxel the value is held.
+    bent = jnp.asarray([0.0, 1.0, 5.0, 6.0], jnp.float32).reshape(4, 1, 1)
+    slope = jax.vmap(jax.grad(lambda x: sample_linear(bent, jnp.array([[x, 0.0, 0.0]]))[0]))
+    np.testing.assert_allclose(slope(jnp.array([0.0, 1.0, 2.0, 3.0, -0.25, 3.25])), [1, 4, 1, 0, 0, 0])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_the_derivative_of_a_mean_over_parts_does_not_depend_on_their_number(parts):
+    bent = jnp.asarray([0.0, 1.0, 5.0, 6.0, 2.0], jnp.float32).reshape(5, 1, 1)
+    offsets = (np.arange(parts, dtype=np.float32) + 0.5) / parts - 0.5
+
+    def mean_over_voxel(x):
+        points = x + offsets
+        zero = jnp.zeros_like(points)
+        found = sample_flat_linear(flat_grid(bent), (points, zero, zero), half_width=(0.5 / parts, 0.5, 0.5))
+        return found.mean()
+
+    centres = jnp.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(jax.vmap(mean_over_voxel)(centres), [1, 5, 6], rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(mean_over_voxel))(centres), [4, 1, -4], rtol=1e-5)
+
+
+def test_hold_keeps_the_derivative_at_its_ends():
+    x = np.array([-1.0, 0.0, 0.5, 2.0, 3.0], np.float32)
+    np.testing.assert_array_equal(hold(x, 0.0, 2.0), np.clip(x, 0.0, 2.0))
+    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda v: hold(v, 0.0, 2.0)))(jnp.asarray(x)), [0, 1, 1, 1, 0])
