@@ -173,8 +173,8 @@ def apply_matrix(matrix: Float[Array, "4 4"], point: Triple) -> Triple:
 def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Float[jax.Array, "*points"]:
     """Computes det(I + du/dx) of the field at fractional reference indices, at least zero.
 
-    The gradient is the mean over one voxel of the field around the point, that is central differences on its nodes. One
-    interval alone would assign the volume change of that interval to the node at its end.
+    The gradient is the mean over one voxel of the field around the point, that is central differences on its nodes.
+    The interval on one side of a node has another volume change than the node.
     """
     place = apply_matrix(path.field_from_reference, reference)
     inside = jnp.ones_like(place[0], bool)
