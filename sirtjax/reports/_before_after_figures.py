@@ -23,6 +23,7 @@ from sirtjax.reports._figures import (
     plane_aspect,
     short,
 )
+from sirtjax.reports._plane_labels import label_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,8 +77,7 @@ def difference_figure(maps: ResultVolumes, focus: str, *, lesions: Sequence[str]
             colour, width = (LESION, 1.5) if name == focus else (OTHER_LESION, 0.9)
             outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, width, "solid")
         outline(axes, cut_plane(maps.occupancy["liver"], plane, centre, box), LIVER, 1.2, "solid")
-        axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
-        axes.set_axis_off()
+        label_plane(axes, maps.geometry, plane)
     if painted is not None:
         colour_bar(figure, painted, "Gy")
     return figure

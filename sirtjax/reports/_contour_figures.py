@@ -22,6 +22,7 @@ from sirtjax.reports._figures import (
     outline,
     plane_aspect,
 )
+from sirtjax.reports._plane_labels import label_plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,8 +105,7 @@ def contour_figure(maps: ResultVolumes, row: ContourDependence) -> Figure:
             if name in ("liver", "lesions") and name != row.voi:
                 outline(axes, cut_plane(occupancy, plane, centre, box), OTHER, 0.8, "dashed")
         _draw(axes, maps, row, plane, centre, box, scale, colormaps[COLOURS])
-        axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
-        axes.set_axis_off()
+        label_plane(axes, maps.geometry, plane)
     colour_bar(figure, ScalarMappable(scale, COLOURS), "Gy/mm")
     return figure
 

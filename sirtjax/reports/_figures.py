@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
-from sirtjax.reports._isodose_lines import draw_isodoses
+from sirtjax.reports._isodose_lines import draw_isodoses, mark_isodoses
+from sirtjax.reports._plane_labels import label_plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,11 +111,10 @@ def fusion_figure(
             outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, width, style)
         if overlay == "dose":
             draw_isodoses(axes, cut_plane(values, plane, centre, box), isodoses_gy)
-        # The default place is searched for above the ticks, which are not drawn.
-        axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
-        axes.set_axis_off()
+        label_plane(axes, maps.geometry, plane)
     if painted is not None:
-        colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
+        bar = colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
+        mark_isodoses(bar, isodoses_gy if overlay == "dose" else ())
     return figure
 
 
@@ -282,13 +282,28 @@ def outline(axes: Axes, cut: Float32[np.ndarray, "rows columns"], colour: str, w
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, linestyles=style), autolim=False)
 
 
-def colour_bar(figure: Figure, painted: ScalarMappable, unit: str) -> None:
-    """Draws the colour bar to the right of the slices, with its unit."""
-    bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
+def colour_bar(
+    figure: Figure,
+    painted: ScalarMappable,
+    unit: str,
+    *,
+    place: tuple[float, float, float, float] = (0.94, 0.12, 0.012, 0.7),
+) -> Axes:
+    """Draws the colour bar to the right of the slices, with its unit, and returns its axes.
+
+    Args:
+      figure: figure of the slices.
+      painted: image or scale of the colours.
+      unit: unit of the values, above the bar.
+      place: left, lower end, width and height of the bar as fractions of the figure.
+    """
+    bar = figure.colorbar(painted, cax=figure.add_axes(place))
     if bar.solids is not None:
         bar.solids.set_alpha(1.0)
+    bar.outline.set_edgecolor("white")
     bar.ax.tick_params(colors="white", labelsize=7)
     if unit == "Bq/mL":
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
         unit = "MBq/mL"
     bar.ax.set_title(unit, color="white", fontsize=8)
+    return bar.ax

@@ -42,6 +42,18 @@ def draw_isodoses(
                 axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
+def mark_isodoses(bar: Axes, levels: Sequence[float]) -> None:
+    """Marks the doses of the isodose lines on a colour bar, in the colours of the lines.
+
+    Args:
+      bar: axes of the colour bar, with the dose in Gy upwards.
+      levels: doses of the lines in Gy, rising.
+    """
+    for level, colour in zip(levels, ISODOSE_COLOURS, strict=False):
+        bar.axhline(level, color="black", linewidth=2.6)
+        bar.axhline(level, color=colour, linewidth=1.5)
+
+
 def voxel_centres(cut: Float32[np.ndarray, "rows columns"], *, axis: int) -> Float[np.ndarray, " n"]:
     """Returns the centres of the voxels that a slice repeats, as places along one of its axes.
 

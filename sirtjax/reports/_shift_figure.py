@@ -22,6 +22,7 @@ from sirtjax.reports._figures import (
     outline,
     plane_aspect,
 )
+from sirtjax.reports._plane_labels import label_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,8 +66,7 @@ def shift_figure(
         for name, colour in (("liver", LIVER), *((lesion, LESION) for lesion in lesions)):
             outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, 1.3, "solid")
             outline(axes, cut_plane(_moved(maps.occupancy[name], steps), plane, centre, box), colour, 1.3, "dashed")
-        axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
-        axes.set_axis_off()
+        label_plane(axes, maps.geometry, plane)
     if painted is not None:
         colour_bar(figure, painted, maps.activity.unit)
     return figure
