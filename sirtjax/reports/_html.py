@@ -37,6 +37,7 @@ from sirtjax.reports._shift_figure import shift_figure
 from sirtjax.reports._summary import important_lesion
 from sirtjax.reports._summary_figure import summary_figure
 from sirtjax.reports._summary_html import summary_html
+from sirtjax.reports._volume_change_tables import VOLUME_HEADER, volume_rows, volume_sentence
 
 if TYPE_CHECKING:
     from sirtjax.workflows import MaskResult, Result, ResultVolumes, VoiResult
@@ -103,6 +104,9 @@ def report_html(
         registration_page=registration_page,
         plan_page=plan_page,
         registration_rows=[] if result.registration is None else quality_rows(result.registration.quality),
+        volume_header=VOLUME_HEADER,
+        volume_rows=() if result.registration is None else volume_rows(result.registration.volumes),
+        volume_sentence="" if result.registration is None else volume_sentence(result.registration.volumes),
         headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
         checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
         planned=result.planned,

@@ -35,6 +35,7 @@ from sirtjax.reports._pdf_pictures import data_bytes, jpeg
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
 from sirtjax.reports._summary_pdf import ACTIVITIES, CHECKS, DOSES
+from sirtjax.reports._volume_change_tables import VOLUME_HEADER, volume_rows, volume_sentence
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable
@@ -277,10 +278,10 @@ def _registration(found: RegistrationSummary) -> list[Flowable]:
     text += f"; both images have masks of {', '.join(found.guides)}" if found.guides else ""
     text += f". Status: {found.status} ({found.cause})." if found.status else "."
     body = paragraph(text)
-    rows = quality_rows(found.quality)
-    if rows:
+    measures = quality_rows(found.quality)
+    if measures:
         moments = [moment for moment in ("start", "affine", "final") if moment in found.quality]
-        cells = [[row["what"], row["where"], *row["values"]] for row in rows]
+        cells = [[row["what"], row["where"], *row["values"]] for row in measures]
         body += table(["measure", "of", *moments], cells, "ll" + "r" * len(moments))
     ratio = (
         f"In the liver the volume ratio (diagnostic to activity image) ranges from "
@@ -291,12 +292,11 @@ def _registration(found: RegistrationSummary) -> list[Flowable]:
         ratio += f" Folded: {with_unit(100 * found.folding_fraction, '%')}."
     body += paragraph(ratio)
     if found.volumes:
-        header = ["VOI", "contoured (mL)", "on the activity image (mL)", "change (%)"]
-        cells = [
-            [row.name, number(row.mask_ml, "mL"), number(row.warped_ml, "mL"), f"{row.change_percent:+.1f}"]
-            for row in found.volumes
-        ]
-        body += table(header, cells, "lrrr")
+        rows = volume_rows(found.volumes)
+        colours = {(n, c): SEVERITY_COLOURS["warning"] for n, row in enumerate(rows) if row.marked for c in (3, 4)}
+        body += table(VOLUME_HEADER, [row.cells for row in rows], "lrrrl", colours=colours)
+        told = volume_sentence(found.volumes)
+        body += paragraph(told, colour=SEVERITY_COLOURS["warning"]) if told else []
     return section("Registration", [*body, *_list(found.notes)])
 
 

@@ -184,7 +184,7 @@ def test_volumes_that_change_by_more_than_a_tenth_are_checked(folder):
     assert volumes["liver"].change_percent == pytest.approx(100 * (1.05**-3 - 1), abs=0.3)
     assert result.registration.liver_jacobian_maximum == pytest.approx(1.05**3, rel=1e-4)
     found = {check.where: check for check in result.checks if check.code == "SJ109"}
-    assert {"liver", "alpha", "beta"} == set(found)
+    assert {"liver", "alpha", "beta", "left", "right"} == set(found)
     assert found["liver"].value == pytest.approx(1.05**-3 - 1, abs=0.003)
 
 
