@@ -19,7 +19,10 @@ Level = Literal["error", "warning", "ok"]
 # Rows that a summary always has; lesions are omitted if there is no room.
 GROUPS = ("normal liver", "lesions")
 WORST_FIRST: tuple[Certainty, ...] = ("not met", "open", "no interval", "met")
-DOSE_NOTE = f"D70: dose that at least 70 % of the volume receives. {MISSING}: no value, or neither target nor limit."
+D70_NOTE = "D70: dose that at least 70 % of the volume receives. "
+DOSE_NOTE = f"{MISSING}: no value, or neither target nor limit."
+SMALL, SMALL_LESION = "*", "SJ105"
+SMALL_NOTE = f"{SMALL}: without correction too low, the lesion is smaller than twice the resolution of the image. "
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def summary_of(result: Result, patient: str) -> Summary:
         dose_header=_dose_header(result),
         group_rows=tuple(rows),
         lesion_rows=tuple(_dose_row(result, voi) for voi in _important(result, lesions)),
-        dose_note=DOSE_NOTE,
+        dose_note=_dose_note(result),
         problems=tuple((check.code, check.severity, check.message) for check in serious),
         others=len(result.checks) - len(serious),
         signatures=(
@@ -192,20 +195,36 @@ def _activity_note(result: Result) -> str:
     return text
 
 
+def _shows_d70(result: Result) -> bool:
+    """Whether the doses have D70: with intervals only if a target or limit is not a mean, for fewer columns."""
+    return not has_intervals(result) or any(one.kind != "mean" for one in result.objectives)
+
+
+def _small_lesions(result: Result) -> set[str]:
+    return {str(check.where) for check in result.checks if check.code == SMALL_LESION}
+
+
+def _dose_note(result: Result) -> str:
+    text = SMALL_NOTE if any(voi.name in _small_lesions(result) for voi in result.vois) else ""
+    return text + (D70_NOTE if _shows_d70(result) else "") + DOSE_NOTE
+
+
 def _dose_header(result: Result) -> tuple[str, ...]:
     planned = ("planned (Gy)",) if result.planned else ()
     if not has_intervals(result):
         return ("VOI", "volume (mL)", "mean (Gy)", *planned, "D70 (Gy)", "objectives")
     # Targets and limits compare the doses without correction, the intervals those with it.
     mean, d70 = interval_titles(result)
-    uncorrected = "mean, uncorrected (Gy)", "D70, uncorrected (Gy)"
-    return ("VOI", "volume (mL)", uncorrected[0], mean, *planned, uncorrected[1], d70, "objectives")
+    last = ("D70, uncorrected (Gy)", d70) if _shows_d70(result) else ()
+    return ("VOI", "volume (mL)", "mean, uncorrected (Gy)", mean, *planned, *last, "objectives")
 
 
 def _dose_row(result: Result, voi: VoiResult) -> tuple[str, ...]:
     planned = (number(result.planned.get(voi.name, {}).get("mean_gy"), "Gy"),) if result.planned else ()
     mean, d70 = _intervals(result, voi.name)
-    doses = (number(voi.mean_gy, "Gy"), *mean, *planned, number(voi.d_gy.get("70"), "Gy"), *d70)
+    mark = SMALL if voi.name in _small_lesions(result) else ""
+    last = (number(voi.d_gy.get("70"), "Gy"), *d70) if _shows_d70(result) else ()
+    doses = (number(voi.mean_gy, "Gy") + mark, *mean, *planned, *last)
     return (short(voi.name), number(voi.volume_ml, "mL"), *doses, _met(result, voi.name))
 
 
@@ -214,7 +233,8 @@ def _lungs_row(result: Result) -> tuple[str, ...]:
     planned = (number(planned_gy, "Gy"),) if result.planned else ()
     volume = next((number(voi.volume_ml, "mL") for voi in result.vois if voi.kind == "lungs"), MISSING)
     mean, d70 = _intervals(result, "lungs")
-    doses = (number(result.lung_dose_gy, "Gy"), *mean, *planned, MISSING, *d70)
+    last = (MISSING, *d70) if _shows_d70(result) else ()
+    doses = (number(result.lung_dose_gy, "Gy"), *mean, *planned, *last)
     return ("lungs", volume, *doses, _met(result, "lungs"))
 
 

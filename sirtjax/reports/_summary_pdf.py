@@ -52,6 +52,9 @@ GAP = 8.0
 # Parts of the summary are shortened to this first.
 LEAST_ROWS = 3
 IMAGE_WIDTH, IMAGE_HEIGHT = 0.45 * TEXT_WIDTH, 3.4 * inch
+# The picture becomes smaller before rows are left out.
+LEAST_SCALE, SCALES = 0.7, (0.8, 0.9, 1.0, 1.15)
+PARTS = ("lesions", "problems", "territories")
 SIGNATURE_HEIGHT, SIGNATURE_PARTS = 32.0, 2
 # The doses that the sections of the report list in full.
 DOSES, CHECKS, ACTIVITIES = "doses", "checks", "activities"
@@ -68,35 +71,50 @@ def summary_page(
       isodoses: dose in Gy and colour of each isodose line.
       outlines: meaning and colour of each outline.
     """
-    shown = Shown(len(summary.activity_rows), len(summary.lesion_rows), len(summary.problems), picture is not None)
-    while True:
-        page = _page(summary, picture if shown.picture else None, isodoses, outlines, shown)
-        room = TEXT_HEIGHT - content_height(page) - 1.0
-        fewer = None if room >= 0 else shown.fewer()
-        if fewer is None:
-            # The lines to sign are at the bottom.
-            page.insert(len(page) - SIGNATURE_PARTS, Spacer(0, max(room, 0.0)))
-            return [*page, PageBreak()]
+    whole = Shown(len(summary.activity_rows), len(summary.lesion_rows), len(summary.problems), picture is not None)
+
+    def free(shown: Shown) -> float:
+        return TEXT_HEIGHT - content_height(_page(summary, picture, isodoses, outlines, shown)) - 1.0
+
+    shown = replace(whole, scale=LEAST_SCALE)
+    while free(shown) < 0 and (fewer := shown.fewer()) is not None:
         shown = fewer
+    # Rows next to the picture may have been left out in vain, and there may be room for a larger picture.
+    for name in PARTS:
+        while (more := shown.more(name, whole)) is not None and free(more) >= 0:
+            shown = more
+    for scale in SCALES:
+        larger = replace(shown, scale=scale)
+        shown = larger if free(larger) >= 0 else shown
+    page, room = _page(summary, picture, isodoses, outlines, shown), free(shown)
+    # The lines to sign are at the bottom.
+    page.insert(len(page) - SIGNATURE_PARTS, Spacer(0, max(room, 0.0)))
+    return [*page, PageBreak()]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The number of rows of each part of the summary, and whether it has a picture."""
+    """The rows of each part of the summary, whether it has a picture, and the scale of the picture."""
 
     territories: int
     lesions: int
     problems: int
     picture: bool
+    scale: float = 1.0
 
     def fewer(self) -> Shown | None:
         """Returns one row less, of the longest part that has some to spare; None if nothing can be left out."""
         for least in (LEAST_ROWS, 1, 0):
-            sizes = {name: getattr(self, name) for name in ("lesions", "problems", "territories")}
+            sizes = {name: getattr(self, name) for name in PARTS}
             longest = max(sizes, key=lambda name: sizes[name])
             if sizes[longest] > least:
                 return replace(self, **{longest: sizes[longest] - 1})
         return replace(self, picture=False) if self.picture else None
+
+    def more(self, name: str, whole: Shown) -> Shown | None:
+        """Returns one row more of a part; None if it has all rows."""
+        count = getattr(self, name) + 1
+        return replace(self, **{name: count}) if count <= getattr(whole, name) else None
 
 
 def _page(
@@ -112,8 +130,10 @@ def _page(
         Spacer(0, 5),
         *_activities(summary, shown.territories),
         *_certainty(summary),
-        _doses_and_image(summary, picture, isodoses, outlines, shown.lesions),
-        *_checks(summary, shown.problems),
+        *_doses(summary, shown.lesions),
+        _checks_and_image(
+            _checks(summary, shown.problems), picture if shown.picture else None, isodoses, outlines, shown.scale
+        ),
         *_signatures(summary),
     ]
 
@@ -170,39 +190,41 @@ def _more(text: str, anchor: str) -> Mention:
     return Mention(text, anchor, font=FONT, size=7.2, colour=SOFT)
 
 
-def _doses_and_image(
-    summary: Summary,
-    picture: bytes | None,
-    isodoses: Sequence[tuple[float, str]],
-    outlines: Sequence[tuple[str, str]],
-    lesions: int,
-) -> Table:
-    width = TEXT_WIDTH if picture is None else TEXT_WIDTH - IMAGE_WIDTH - GAP
+def _doses(summary: Summary, lesions: int) -> list[Flowable]:
     rows = [*summary.group_rows, *summary.lesion_rows[:lesions]]
     last = len(summary.dose_header) - 1
-    colours = {(n, last): VERDICTS[row[last]] for n, row in enumerate(rows) if row[last] in VERDICTS}
-    left: list[Any] = table(
+    made: list[Flowable] = table(
         summary.dose_header,
         rows,
         "l" + "r" * (last - 1) + "l",
         strong=range(len(summary.group_rows)),
-        colours=colours,
-        width=width,
+        colours={(n, last): VERDICTS[row[last]] for n, row in enumerate(rows) if row[last] in VERDICTS},
     )[1:]
     hidden = len(summary.lesion_rows) - lesions
     if hidden:
-        left.append(_more(counted(hidden, "more lesion"), DOSES))
-    left += paragraph(summary.dose_note, size=6.2, colour=SOFT)
+        made.append(_more(counted(hidden, "more lesion"), DOSES))
+    return [*made, *paragraph(summary.dose_note, size=6.8, colour=SOFT)]
+
+
+def _checks_and_image(
+    checks: list[Flowable],
+    picture: bytes | None,
+    isodoses: Sequence[tuple[float, str]],
+    outlines: Sequence[tuple[str, str]],
+    size: float,
+) -> Table:
+    """The checks to the left of the slice."""
     if picture is None:
-        return Table([[left]], colWidths=[width], style=_PLAIN)
+        return Table([[checks]], colWidths=[TEXT_WIDTH], style=_PLAIN)
     image = Image(io.BytesIO(picture), mask=None)
-    scale = min(IMAGE_WIDTH / image.imageWidth, IMAGE_HEIGHT / image.imageHeight)
+    width = size * IMAGE_WIDTH
+    scale = min(width / image.imageWidth, size * IMAGE_HEIGHT / image.imageHeight)
     image.drawWidth, image.drawHeight = image.imageWidth * scale, image.imageHeight * scale
     entries = [(colour, text == "territories", text) for text, colour in outlines]
     entries += [(colour, False, f"{level:g} Gy") for level, colour in isodoses]
-    right = [image, Spacer(0, 2), *key(entries, size=6.2)]
+    right = [Spacer(0, 6), image, Spacer(0, 2), *key(entries, size=6.2)]
     style = [*_PLAIN, ("RIGHTPADDING", (0, 0), (0, 0), GAP)]
-    return Table([[left, right]], colWidths=[width + GAP, IMAGE_WIDTH], style=style)
+    return Table([[checks, right]], colWidths=[TEXT_WIDTH - width, width], style=style)
 
 
 def _certainty(summary: Summary) -> list[Flowable]:
