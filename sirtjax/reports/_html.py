@@ -31,6 +31,7 @@ from sirtjax.reports._partial_volume_tables import (
 )
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._record_tables import record_parts
+from sirtjax.reports._references import REFERENCES_HEADER, REFERENCES_TITLE, reference_rows
 from sirtjax.reports._registration_page import quality_rows
 from sirtjax.reports._remnant_section import REMNANT_HEADER, remnant_rows, remnant_sentences
 from sirtjax.reports._shift_figure import shift_figure
@@ -104,6 +105,9 @@ def report_html(
         registration_page=registration_page,
         plan_page=plan_page,
         registration_rows=[] if result.registration is None else quality_rows(result.registration.quality),
+        references_title=REFERENCES_TITLE,
+        references_header=REFERENCES_HEADER,
+        reference_rows=reference_rows(result),
         volume_header=VOLUME_HEADER,
         volume_rows=() if result.registration is None else volume_rows(result.registration.volumes),
         volume_sentence="" if result.registration is None else volume_sentence(result.registration.volumes),

@@ -33,6 +33,7 @@ from sirtjax.reports._partial_volume_tables import (
 from sirtjax.reports._pdf_layout import SOFT, key, paragraph, picture, section, table
 from sirtjax.reports._pdf_pictures import data_bytes, jpeg
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
+from sirtjax.reports._references import REFERENCES_HEADER, REFERENCES_TITLE, reference_rows
 from sirtjax.reports._registration_page import quality_rows
 from sirtjax.reports._summary_pdf import ACTIVITIES, CHECKS, DOSES
 from sirtjax.reports._volume_change_tables import VOLUME_HEADER, volume_rows, volume_sentence
@@ -77,6 +78,7 @@ def report_story(
         *([] if result.registration is None else _registration(result.registration)),
         *_images(result, pictures),
         *_methods(result),
+        *_references(result),
     ]
 
 
@@ -345,6 +347,11 @@ def _methods(result: Result) -> list[Flowable]:
         ),
     ]
     return section("Methods", body)
+
+
+def _references(result: Result) -> list[Flowable]:
+    rows = reference_rows(result)
+    return section(REFERENCES_TITLE, table(REFERENCES_HEADER, rows, "ll")) if rows else []
 
 
 def _masks(result: Result) -> list[Flowable]:
