@@ -53,7 +53,6 @@ def contour_tables(found: WhereToCheck) -> tuple[ReportTable, ...]:
     outward = (
         "lesion",
         "metric",
-        "value (Gy)",
         "own contour",
         "liver contour",
         "other lesions",
@@ -68,7 +67,6 @@ def contour_tables(found: WhereToCheck) -> tuple[ReportTable, ...]:
             (
                 row.voi,
                 row.metric,
-                number(row.value_gy, "Gy"),
                 *(
                     _signed(value)
                     for value in (

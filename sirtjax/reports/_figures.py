@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Slice2d = Float32[np.ndarray, "rows columns"]
 
-LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#6ec6ff"
+# White, because every light blue resembles an isodose line.
+LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#ffffff"
 CT_WINDOW_HU = (-110.0, 190.0)
 # Doses below this fraction of the colour scale stay transparent.
 FAINT = 0.08

@@ -211,9 +211,11 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
         caption = "Activity image and masks: solid as they are, dashed after the proposed translation of the image"
         figure = shift_figure(maps, proposed.shift_mm, focus=focus, lesions=names)
         pictures.append({"caption": caption, "data": figure_png(figure)})
+    # The report also has corrected doses, which can be twice as high.
+    uncorrected = " without correction" if has_intervals(result) or result.partial_volume is not None else ""
     for voi in lesions:
         text = f"{voi.name}: {with_unit(voi.volume_ml, 'mL')}, mean {with_unit(voi.mean_gy, 'Gy')}"
-        pictures.append(picture(voi.name, "dose", text))
+        pictures.append(picture(voi.name, "dose", text + uncorrected))
     pictures += contour_pictures(result, maps, on_step)
     if maps.planned_dose_gy is not None:
         pictures += _difference_pictures(maps, names, on_step)

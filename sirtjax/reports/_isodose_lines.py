@@ -16,7 +16,7 @@ WIDEST = 16
 # A width is taken if so many of the changes remain at edges of voxels. The others are at the edge of the liver, which
 # cuts through voxels. With twice the width of the voxels, only half of them remain.
 MOST = 0.7
-ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
+ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#f4f13a", "#ff9500", "#ff3b30")
 
 
 def draw_isodoses(

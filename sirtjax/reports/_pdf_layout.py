@@ -42,7 +42,7 @@ AREA_WIDTH, AREA_HEIGHT = A4[0], LETTER[1]
 MARGIN, TOP, BOTTOM = 42.0, 48.0, 50.0
 TEXT_WIDTH, TEXT_HEIGHT = AREA_WIDTH - 2 * MARGIN, AREA_HEIGHT - TOP - BOTTOM
 INK, SOFT, LINE, BAND = "#1f2328", "#57606a", "#d0d7de", "#f6f8fa"
-STAMP_INK = "#b42318"
+STAMP_INK, KEY_GROUND = "#b42318", "#1f2328"
 FONT, BOLD = "DejaVuSans", "DejaVuSans-Bold"  # matplotlib brings them
 _HEADING_SIZE = {1: 17.0, 2: 12.0, 3: 9.5}
 _CELL_PADDING = 3.5
@@ -89,9 +89,14 @@ def paragraph(
 
 
 def key(entries: Sequence[tuple[str, bool, str]], *, size: float = 7.5) -> list[Flowable]:
-    """Returns samples of lines: colour, whether it is dashed, and meaning."""
+    """Returns samples of lines on a dark ground, as in the pictures, with their meaning.
+
+    Args:
+      entries: colour, whether the line is dashed, and meaning of each line.
+      size: size of the letters in points.
+    """
     samples = [
-        f'<font color="{colour}">{"╍╍" if dashed else "━━"}</font>\N{NO-BREAK SPACE}'
+        f'<font color="{colour}" backColor="{KEY_GROUND}">{"╍╍" if dashed else "━━"}</font>\N{NO-BREAK SPACE}'
         + markup(text).replace(" ", "\N{NO-BREAK SPACE}")
         for colour, dashed, text in entries
     ]

@@ -129,6 +129,6 @@ def test_sentences_and_tables():
         "There is no interval of lesion1: a cold core."
     )
     outward, moved = contour_tables(where(4.4))
-    assert outward.rows[1] == ("lesion1", "D70", "210", "-12", "-1.5", "+0.2", "+0", "-14", "29.0")
+    assert outward.rows[1] == ("lesion1", "D70", "-12", "-1.5", "+0.2", "+0", "-14", "29.0")
     assert moved.rows[0] == ("lesion1", "mean", "all contours", "-2", "+0.5", "+1", "4.4")
     assert all(len(cells) == len(table.header) for table in (outward, moved) for cells in table.rows)
