@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sirtjax.workflows import Result
 
 # What fits one printed page of A4 or US Letter; the rest is counted, with a link to its section.
-TERRITORIES, LESIONS, PROBLEMS = 4, 12, 5
+TERRITORIES, LESIONS, PROBLEMS = 4, 10, 5
+# Below the block on certainty.
+LESIONS_BELOW_CERTAINTY = 4
 
 
 def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequence[float]) -> str:
@@ -39,6 +41,6 @@ def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequen
         outlines=summary_outlines(result),
         isodoses=list(zip(isodoses_gy, ISODOSE_COLOURS, strict=False)),
         territories=TERRITORIES,
-        lesions=LESIONS,
+        lesions=LESIONS_BELOW_CERTAINTY if summary.certainty else LESIONS,
         problems=PROBLEMS,
     )

@@ -74,7 +74,7 @@ def summary_page(
     whole = Shown(len(summary.activity_rows), len(summary.lesion_rows), len(summary.problems), picture is not None)
 
     def free(shown: Shown) -> float:
-        return TEXT_HEIGHT - content_height(_page(summary, picture, isodoses, outlines, shown)) - 1.0
+        return float(TEXT_HEIGHT - content_height(_page(summary, picture, isodoses, outlines, shown)) - 1.0)
 
     shown = replace(whole, scale=LEAST_SCALE)
     while free(shown) < 0 and (fewer := shown.fewer()) is not None:

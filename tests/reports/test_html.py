@@ -206,7 +206,7 @@ def test_the_page_starts_with_the_summary_to_sign(result, maps):
     many = dataclasses.replace(result, vois=(*result.vois[:2], *lesions), checks=result.checks * 9)
     page = report_html(many, dataclasses.replace(maps, occupancy=weights), pictures=[])
     first = page[page.index('<section class="first">') : page.index("<h2>Activities")]
-    assert first.count("<td>lesion ") == 12 and "18 more lesions" in first
+    assert first.count("<td>lesion ") == 10 and "20 more lesions" in first
     serious = sum(check.severity != "info" for check in many.checks)
     assert first.count('class="tag ') == 5 and f"{serious - 5} more problems" in first
     assert "Prescribing physician" in first and "Medical physicist" in first and "ALBI" in first

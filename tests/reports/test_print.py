@@ -9,9 +9,12 @@ from xml.etree import ElementTree
 import matplotlib.image
 import numpy as np
 import pytest
+from interval_record import pictured, with_intervals
+from matplotlib.figure import Figure
 from scipy import ndimage
 
 from sirtjax.reports import report_html
+from sirtjax.reports._figures import figure_png
 from sirtjax.reports._format import number as printed_number
 from sirtjax.reports._format import percent
 from sirtjax.workflows import MaskResult, VoiResult
@@ -116,7 +119,9 @@ def numbers(voi: VoiResult, levels):
 def test_every_column_and_every_row_is_whole(case, printed):
     result, maps = case
     levels = ["70", "100", "90", "205", "120", "75"]
-    words, pages = printed(report_html(result, maps, pictures=[]))
+    # The even grey around the liver in the picture would look like a bar.
+    black = figure_png(Figure(figsize=(4, 3), facecolor="black"))
+    words, pages = printed(report_html(result, maps, pictures=[], summary_picture=black))
     for word in words:
         assert word.x[0] > MARGIN_PT - ROUNDING_PT and word.x[1] < A4_PT[0] - MARGIN_PT + ROUNDING_PT, word
         # A row that a page cuts through has letters in the margin.
@@ -169,3 +174,10 @@ def test_the_judge_finds_what_scrolls(printed, result, maps):
     assert not all(no_scrollbar(picture) for picture in pages)
     liver = numbers(result.vois[0], ["70", "100"])
     assert not [row for row in lines_with(words, liver[0]) if holds(row, liver)]
+
+
+def test_the_summary_with_intervals_is_signed_on_its_page(printed, result, maps):
+    made = with_intervals(result)
+    means = dataclasses.replace(made, objectives=tuple(one for one in made.objectives if one.kind == "mean"))
+    words, _ = printed(report_html(means, pictured(maps, means)))
+    assert {word.page for word in words if word.text == "signature"} == {0}
