@@ -36,7 +36,7 @@ REFERENCES: tuple[Reference, ...] = (
     _article(
         "Allred 2018",
         "Allred JD, Niedbala J, Mikell JK, Owen D, Frey KA, Dewaraja YK. The value of 99mTc-MAA SPECT/CT for lung "
-        "shunt estimation in 90Y radioembolization: a phantom and patient study. EJNMMI Res 2018;8.",
+        "shunt estimation in 90Y radioembolization: a phantom and patient study. EJNMMI Res 2018;8:50.",
         "10.1186/s13550-018-0402-8",
         r"\bAllred\b",
     ),
