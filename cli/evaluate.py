@@ -10,7 +10,7 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, FloLabels, FloPoints, ForceFile, LabelNames, RefLabels, RefPoints
-from sirtjax.errors import ConfigError, OutputError
+from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from sirtjax.metrics import RegistrationQuality
@@ -60,7 +60,6 @@ def registration(
 
     organs = tuple(organ or ("liver",))
     one_case = (transform, ref_labels, flo_labels, reference, floating, ref_points, flo_points)
-    _check_output(output, force)
     if cases is not None:
         if any(value is not None for value in one_case):
             raise ConfigError("--cases names the files of every case; omit TRANSFORM and the options of one case")
@@ -82,11 +81,6 @@ def registration(
         organs=organs,
     )
     _one(files, keep_holes=keep_holes, output=output, force=force, as_json=as_json)
-
-
-def _check_output(output: Path | None, force: bool) -> None:
-    if output is not None and output.exists() and not force:
-        raise OutputError(f"{output}: exists already; choose another name or give --force")
 
 
 def _one(files: RegistrationCase, *, keep_holes: bool, output: Path | None, force: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress
 from sirtjax.cli._options import AsJson, ForceFile, LabelNames
-from sirtjax.errors import ConfigError, OutputError
+from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from sirtjax.metrics import Connectivity
@@ -51,7 +51,7 @@ def segmentation(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV table to write, one row per case and label.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Box plots to write (.png).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Box plots to write (.png, .pdf or .svg).")] = None,
     force: ForceFile = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +62,6 @@ def segmentation(
     """
     from sirtjax import studies
 
-    _check_outputs((output, plot), force)
     if connectivity not in CONNECTIVITIES:
         raise ConfigError(f"--connectivity is {connectivity}; expected 6, 18 or 26")
     rules = studies.SegmentationRules(
@@ -85,12 +84,6 @@ def segmentation(
     else:
         _print(study)
     study.check_complete()
-
-
-def _check_outputs(paths: tuple[Path | None, ...], force: bool) -> None:
-    for path in paths:
-        if path is not None and path.exists() and not force:
-            raise OutputError(f"{path}: exists already; choose another name or give --force")
 
 
 def _body(height_m: float | None, weight_kg: float | None, tumour_ml: float | None) -> BodySize | None:

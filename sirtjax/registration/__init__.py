@@ -36,6 +36,7 @@ from sirtjax.registration._mask_files import MaskFile as MaskFile
 from sirtjax.registration._mask_files import guidance_masks as guidance_masks
 from sirtjax.registration._mask_files import parse_label_names as parse_label_names
 from sirtjax.registration._mask_files import read_mask_files as read_mask_files
+from sirtjax.registration._mask_files import split_mask_argument as split_mask_argument
 from sirtjax.registration._pair import ImagePair as ImagePair
 from sirtjax.registration._pair import Weights as Weights
 from sirtjax.registration._paired_files import ImageFiles as ImageFiles
@@ -119,6 +120,7 @@ __all__ = [
     "solve",
     "solve_batch",
     "solve_implicit",
+    "split_mask_argument",
     "stack_pairs",
     "sweep_weights",
     "weights_from_config",

@@ -69,13 +69,27 @@ def parse_label_names(text: str, *, where: str) -> dict[int, str]:
     return found
 
 
+def split_mask_argument(argument: str) -> tuple[Path, str]:
+    """Returns the file of FILE, FILE#NAME or FILE#1=NAME,2=NAME, and the text after the number sign.
+
+    A file whose name contains a number sign is found if it exists.
+
+    Examples:
+      >>> from sirtjax import registration
+      >>> path, names = registration.split_mask_argument("masks.nii.gz#1=liver")
+      >>> path.name, names
+      ('masks.nii.gz', '1=liver')
+    """
+    path_text, hash_sign, spec = argument.rpartition("#")
+    if not hash_sign or not path_text or Path(argument).exists():
+        return Path(argument), ""
+    return Path(path_text), spec
+
+
 def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -> MaskFile:
     from sirtjax import formats, io
 
-    path_text, hash_sign, spec = argument.rpartition("#")
-    if not hash_sign or Path(argument).exists():
-        path_text, spec = argument, ""
-    path = Path(path_text)
+    path, spec = split_mask_argument(argument)
     own = parse_label_names(spec, where=argument) if "=" in spec else None
     label_map = io.is_label_file(path)
     chosen = own if own is not None else names if label_map and not spec else None

@@ -22,6 +22,7 @@ from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._lung_reassignment_tables import lung_reassignment_rows as lung_reassignment_rows
 from sirtjax.reports._measured_tables import measured_tables as measured_tables
 from sirtjax.reports._optimal_section import optimal_tables as optimal_tables
+from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs as refuse_outputs_that_are_inputs
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
@@ -111,6 +112,7 @@ __all__ = [
     "measured_tables",
     "optimal_tables",
     "own_step_files",
+    "refuse_outputs_that_are_inputs",
     "refuse_replacement",
     "register_files",
     "registration_html",

@@ -14,7 +14,7 @@ from sirtjax.studies._descent_steps import Descent, DescentStep, learned_weights
 from sirtjax.studies._gradient_record import GradientRecord
 from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, GridPoint
-from sirtjax.studies._tune_record import Record, state_of
+from sirtjax.studies._tune_record import Record, check_outputs, state_of
 from sirtjax.studies._tune_surface import MIN_GAIN_MM, Surface, make_surface
 from sirtjax.studies._tune_trials import CaseTrials
 from sirtjax.studies._weight_search import WeightSearch, base_config, write_best
@@ -118,7 +118,7 @@ def search_weights_by_gradient(
 
     Raises:
       ConfigError: the table, the preset or a weight is not valid, or `output` was made with other settings.
-      OutputError: `output` contains other files, or a search and neither `resume` nor `force` is set.
+      OutputError: `output` contains other files or an input, or a search and neither `resume` nor `force` is set.
     """
     from sirtjax.registration import ImplicitOptions
 
@@ -127,6 +127,7 @@ def search_weights_by_gradient(
     if steps < 1:
         raise ConfigError(f"steps: expected at least 1, got {steps}")
     listed = read_list(cases)
+    check_outputs(output, [cases, config, *(path for one in listed for path in one.inputs())])
     base = base_config(preset, config, settings)
     start = learned_weights(base, learn)
     # More accuracy changes the gradients by some percent, and costs in proportion.

@@ -35,6 +35,7 @@ class RegistrationCase:
       ref_points, flo_points: landmark points.
       names: names of the values of NIfTI label maps, as in 1=liver,2=lesion1.
       organs: names of the masks that are evaluated by their surface.
+      table: table of cases that names the files; None without one.
     """
 
     case: str
@@ -47,6 +48,15 @@ class RegistrationCase:
     flo_points: Path | None = None
     names: str | None = None
     organs: tuple[str, ...] = ("liver",)
+    table: Path | None = None
+
+    def inputs(self) -> tuple[Path | None, ...]:
+        """Returns every file that the evaluation reads."""
+        from sirtjax.registration import split_mask_argument
+
+        masks = [split_mask_argument(text)[0] for text in (*self.ref_labels, *self.flo_labels)]
+        transform = None if self.transform == IDENTITY else Path(self.transform)
+        return transform, *masks, self.reference, self.floating, self.ref_points, self.flo_points, self.table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +222,7 @@ def _case(
         flo_points=place("flo_points"),
         names=cells.get("names") or names,
         organs=tuple(parts("organs")) or organs,
+        table=path,
     )
 
 

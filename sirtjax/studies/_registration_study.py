@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sirtjax.errors import ComputationError
+from sirtjax.studies._outputs import TABLE, check_output
 from sirtjax.studies._registration_cases import (
     RegistrationCase,
     RegistrationOutcome,
@@ -76,7 +77,9 @@ def evaluate_registration_case(
 
     Raises:
       InputError: a file is not valid.
+      OutputError: the table is no .csv, is a file of the case, or exists and `force` is not given.
     """
+    check_output(output, suffixes=TABLE, inputs=case.inputs(), force=force)
     quality = measure_registration(case, keep_holes=keep_holes)
     if output is not None:
         outcome = RegistrationOutcome(case=case.case, quality=quality, reason=reason_without_rmsd(quality))
@@ -100,9 +103,14 @@ def evaluate_registration_cases(
       output: table to write (.csv); None for none.
       force: overwrite an existing table.
       on_case: called with the name of each case.
+
+    Raises:
+      OutputError: the table is no .csv, is a file of a case, or exists and `force` is not given.
     """
     from sirtjax import metrics
 
+    read = (path for one in cases for path in one.inputs())
+    check_output(output, suffixes=TABLE, inputs=read, force=force)
     outcomes = measure_registrations(cases, keep_holes=keep_holes, on_case=on_case)
     if output is not None:
         write_registrations(output, outcomes, force=force)

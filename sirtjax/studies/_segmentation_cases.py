@@ -256,6 +256,7 @@ def _case(path: Path, number: int, row: Mapping[str, str | None]) -> Segmentatio
         predicted_names=cells.get("predicted_names") or None,
         reference_names=cells.get("reference_names") or None,
         body=_body(path, number, cells),
+        table=path,
     )
 
 

@@ -28,6 +28,7 @@ class SegmentationCase:
       predicted, reference: mask files.
       predicted_names, reference_names: names of the values of NIfTI label maps, as in 1=liver,2=lesion.
       body: body size for the ratio of activities.
+      table: table of cases that names the files; None without one.
     """
 
     case: str
@@ -37,6 +38,7 @@ class SegmentationCase:
     predicted_names: str | None = None
     reference_names: str | None = None
     body: BodySize | None = None
+    table: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sirtjax.errors import ComputationError
+from sirtjax.studies._outputs import PLOT, TABLE, check_output
 from sirtjax.studies._registration_study import without_nan
 from sirtjax.studies._segmentation_cases import (
     MeasuredSegmentation,
@@ -121,15 +122,19 @@ def evaluate_segmentation_cases(
       cases: files of each case.
       rules: options of the evaluation.
       output: table to write (.csv); None for none.
-      plot: box plots to write (.png); None for none.
+      plot: box plots to write (.png, .pdf or .svg); None for none.
       force: overwrite existing files.
       on_case: called with the name of each case.
 
     Raises:
       ComputationError: box plots are requested and no case could be evaluated.
+      OutputError: a file to write has another type, is a file of a case, or exists and `force` is not given.
     """
     from sirtjax import io, reports
 
+    read = [path for one in cases for path in (one.predicted, one.reference, one.table)]
+    for path, suffixes in ((output, TABLE), (plot, PLOT)):
+        check_output(path, suffixes=suffixes, inputs=read, force=force)
     measured = measure_segmentations(cases, rules=rules, on_case=on_case)
     if output is not None:
         write_measured(output, measured, force=force)

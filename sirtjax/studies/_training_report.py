@@ -5,17 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sirtjax.studies._outputs import PAGE, check_output
+
 
 def write_training_report(run: Path, target: Path, *, samples: int) -> None:
     """Writes the page of a run; sample pictures need the weights of a validation.
 
     Args:
       run: folder of the run.
-      target: page to write; an existing one is replaced.
+      target: page to write (.html); an existing one is replaced.
       samples: number of sample pictures; none before the first validation.
+
+    Raises:
+      OutputError: the target is no .html file, so it could be a file of the run.
     """
     from sirtjax import io, reports, train
 
+    check_output(target, suffixes=PAGE, inputs=(), force=True)
     record = train.run_record(run)
     pictures = train.sample_slices(run, count=samples) if samples and record.best is not None else []
     page = reports.TrainingPage(

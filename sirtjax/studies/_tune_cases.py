@@ -52,6 +52,13 @@ class TuneCase:
         parts = self.cells.get(column, "").split(SEPARATOR)
         return [str(self.folder / part.strip()) for part in parts if part.strip()]
 
+    def inputs(self) -> list[Path | None]:
+        """Returns every file and folder of the case."""
+        from sirtjax.registration import split_mask_argument
+
+        masks = [split_mask_argument(text)[0] for column in SEVERAL for text in self.labels(column)]
+        return [*(self.path(column) for column in SINGLE), *masks]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaseData:
@@ -111,15 +118,16 @@ def _case(path: Path, number: int, row: Mapping[str, str | None]) -> TuneCase:
 
 def fingerprint(case: TuneCase) -> str:
     """Returns a hash of the content of a case's files and of its row in the table."""
+    from sirtjax.registration import split_mask_argument
+
     told = hashlib.sha256()
     for column in SINGLE:
         if (path := case.path(column)) is not None:
             told.update(f"{column} {_content(path)}\n".encode())
     for column in SEVERAL:
         for argument in case.labels(column):
-            path_text, _, spec = argument.rpartition("#")
-            plain = not path_text or Path(argument).exists()
-            told.update(f"{column} {_content(Path(argument if plain else path_text))} {not plain and spec}\n".encode())
+            path, spec = split_mask_argument(argument)
+            told.update(f"{column} {_content(path)} {path != Path(argument) and spec}\n".encode())
     for column in ("ref_modality", "flo_modality", "names"):
         told.update(f"{column} {case.cells.get(column)}\n".encode())
     return told.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,21 @@ class Row:
     case: str
     status: str
     figures: Mapping[str, float]
+
+
+def check_outputs(folder: Path, inputs: Iterable[Path | None]) -> None:
+    """Checks that no file of a search is one that it reads.
+
+    Args:
+      folder: folder of the search, which need not exist.
+      inputs: files and DICOM folders that the search reads; None for those that are not given.
+
+    Raises:
+      OutputError: a file of the search is an input.
+    """
+    from sirtjax.reports import refuse_outputs_that_are_inputs
+
+    refuse_outputs_that_are_inputs([folder / name for name in OUTPUTS], inputs)
 
 
 class Record:

@@ -11,7 +11,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.parsing import json_value
 from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, make_grid
-from sirtjax.studies._tune_record import Record, Row, state_of
+from sirtjax.studies._tune_record import Record, Row, check_outputs, state_of
 from sirtjax.studies._tune_surface import Surface, make_surface, surface_picture, write_surface
 from sirtjax.studies._tune_trials import CaseTrials
 
@@ -133,11 +133,12 @@ def search_weights(
 
     Raises:
       ConfigError: the table, the preset or the grid is not valid, or `output` was made with other settings.
-      OutputError: `output` contains other files, or a search and neither `resume` nor `force` is set.
+      OutputError: `output` contains other files or an input, or a search and neither `resume` nor `force` is set.
     """
     if resume and force:
         raise ConfigError("--resume continues a search and --force overwrites it; use one of them")
     listed = read_list(cases)
+    check_outputs(output, [cases, config, *(path for one in listed for path in one.inputs())])
     base = base_config(preset, config, settings)
     searched = make_grid(base, grid)
     size = min(batch_size, len(searched.points))
