@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table, emit_text
+from sirtjax.cli._console import emit_json, emit_table, emit_text, note
 from sirtjax.cli._options import AsJson, LabelNames
 from sirtjax.errors import ConfigError
 
@@ -26,6 +26,9 @@ def contours(
     correlation_mm: Annotated[
         float | None, typer.Option(help="Correlation length of the contour's errors; required with --probability.")
     ] = None,
+    keep_holes: Annotated[
+        bool, typer.Option("--keep-holes", help="Do not add labels enclosed by the liver to the liver mask.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the uncertainty of contours: how much observers differ, or how certain a network is.
@@ -43,7 +46,9 @@ def contours(
         certain = read_contour_probability(probability, correlation_mm=correlation_mm)
         emit_json(certain.to_json()) if as_json else emit_text(certain.case_table())
         return
-    study = compare_observers(files or [], names=label_names, only=label or ())
+    study = compare_observers(files or [], names=label_names, only=label or (), keep_holes=keep_holes)
+    for line in study.notes:
+        note(line)
     if as_json:
         emit_json(study.to_json())
         return

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirtjax.errors import ConfigError, InputError
-from sirtjax.studies._registration_cases import masks_by_name
+from sirtjax.studies._registration_cases import fill_organs, masks_by_name
 
 if TYPE_CHECKING:
     from sirtjax.uncertainty import ContourVariation
     from sirtjax.volume import LabelMap
+
+LIVER = "liver"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +28,12 @@ class ObserverStudy:
     Attributes:
       structures: variation of each structure, by name.
       observers: number of files.
+      notes: labels that were added to the liver, in one sentence; empty if there are none.
     """
 
     structures: dict[str, ContourVariation]
     observers: int
+    notes: tuple[str, ...] = ()
 
     @property
     def size_mm(self) -> float:
@@ -65,6 +69,7 @@ class ObserverStudy:
                 name: {"size_mm": one.size_mm, "correlation_mm": one.correlation_mm, "points": one.points}
                 for name, one in self.structures.items()
             },
+            "notes": list(self.notes),
         }
 
 
@@ -119,13 +124,19 @@ def read_contour_probability(path: Path, *, correlation_mm: float) -> ContourPro
     return ContourProbability(size_mm=size, correlation_mm=correlation_mm)
 
 
-def compare_observers(paths: Sequence[Path], *, names: str | None = None, only: Sequence[str] = ()) -> ObserverStudy:
+def compare_observers(
+    paths: Sequence[Path], *, names: str | None = None, only: Sequence[str] = (), keep_holes: bool = False
+) -> ObserverStudy:
     """Measures the variation between contours of the same structures in several files.
+
+    Labels that the liver of a label map encloses are added to the liver in all files. Otherwise the surfaces of the
+    holes would count as contours of the liver.
 
     Args:
       paths: one mask file per observer, on the same grid. Files with one mask each are taken as the same structure.
       names: names of the values of NIfTI label maps, as in "1=liver,2=lesion".
       only: names of the structures to compare. Default: those in every file.
+      keep_holes: do not add labels enclosed by the liver to the liver.
 
     Raises:
       ConfigError: fewer than two files, or no structure is in all of them.
@@ -138,7 +149,8 @@ def compare_observers(paths: Sequence[Path], *, names: str | None = None, only: 
     if len(paths) < 2:
         raise ConfigError(f"expected the files of at least two observers, got {len(paths)}")
     values = None if names is None else parse_label_names(names, where="--label-names")
-    sides = [masks_by_name(read_mask_files([str(path)], None, names=values)) for path in paths]
+    files = [read_mask_files([str(path)], None, names=values) for path in paths]
+    sides = [masks_by_name(side) for side in files]
     if all(len(side) == 1 for side in sides) and not only:
         (first,) = sides[0]
         sides = [{first: next(iter(side.values()))} for side in sides]
@@ -147,16 +159,23 @@ def compare_observers(paths: Sequence[Path], *, names: str | None = None, only: 
     if not shared or missing:
         found = "; ".join(", ".join(side) for side in sides)
         raise ConfigError(f"{', '.join(missing) or 'no structure'} is not in every file ({found}); use --label-names")
+    for name in shared:
+        _check_grids([side[name] for side in sides], paths)
+    added = {} if keep_holes else fill_organs(sides, files, (LIVER,))
     structures = {}
     for name in shared:
         maps = [side[name] for side in sides]
-        _check_grids(maps, paths)
         arrays = [np.asarray(one.array) > 0 for one in maps]
         try:
             structures[name] = uncertainty.contour_variation(arrays, maps[0].geometry.spacing_mm)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
-    return ObserverStudy(structures=structures, observers=len(paths))
+    notes = [
+        f"{organ}: the labels enclosed by it were added ({', '.join(sorted(inside))}); --keep-holes leaves them out"
+        for organ, inside in added.items()
+        if organ in shared
+    ]
+    return ObserverStudy(structures=structures, observers=len(paths), notes=tuple(notes))
 
 
 def _check_grids(maps: Sequence[LabelMap], paths: Sequence[Path]) -> None:

@@ -242,15 +242,19 @@ def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
 
 
 def fill_organs(
-    sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
-) -> None:
-    """Adds lesions drawn inside an organ of the same label map to the organ, on both sides.
+    sides: Sequence[dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
+) -> dict[str, set[str]]:
+    """Adds lesions drawn inside an organ of the same label map to the organ, on all sides.
 
-    Upper and lower case of names are equal.
+    A label that one side encloses is added on every side. Upper and lower case of names are equal.
+
+    Returns:
+      The names of the added labels for each organ that has some.
     """
     from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
 
+    added: dict[str, set[str]] = {}
     for organ in organs:
         own = [name for side in sides if (name := same_name(organ, side)) is not None]
         if len(own) < len(sides):
@@ -262,12 +266,15 @@ def fill_organs(
         inside: set[str] = set()
         for side, organ, names in zip(sides, own, beside, strict=True):
             inside |= enclosed_labels(side[organ].mask(organ), {name: side[name].mask(name) for name in names})
+        if inside:
+            added[own[0]] = inside
         for side, organ, names in zip(sides, own, beside, strict=True):
             mask = side[organ].mask(organ)
             for name in inside:
                 if (found := same_name(name, names)) is not None:
                     mask = mask | side[found].mask(found)
             side[organ] = LabelMap.from_mask(mask, side[organ].geometry, name=organ)
+    return added
 
 
 def same_name(name: str, names: Iterable[str]) -> str | None:
