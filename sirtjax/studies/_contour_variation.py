@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from sirtjax.errors import ConfigError, InputError
 from sirtjax.studies._registration_cases import fill_organs, masks_by_name
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sirtjax.uncertainty import ContourVariation
     from sirtjax.volume import LabelMap
 
@@ -140,7 +143,7 @@ def compare_observers(
 
     Raises:
       ConfigError: fewer than two files, or no structure is in all of them.
-      InputError: grids that differ, or as `uncertainty.contour_variation`.
+      InputError: grids that differ, masks of a structure that are equal, or as `uncertainty.contour_variation`.
       ImageFormatError: as `formats.read_masks`.
     """
     from sirtjax import uncertainty
@@ -166,6 +169,7 @@ def compare_observers(
     for name in shared:
         maps = [side[name] for side in sides]
         arrays = [np.asarray(one.array) > 0 for one in maps]
+        _check_differ(name, arrays, paths)
         try:
             structures[name] = uncertainty.contour_variation(arrays, maps[0].geometry.spacing_mm)
         except InputError as error:
@@ -182,3 +186,13 @@ def _check_grids(maps: Sequence[LabelMap], paths: Sequence[Path]) -> None:
     for one, path in zip(maps[1:], paths[1:], strict=True):
         if not one.geometry.matches(maps[0].geometry):
             raise InputError(f"{path}: another grid than {paths[0]}; resampling would move contours, draw on one image")
+
+
+def _check_differ(name: str, masks: Sequence[NDArray[np.bool_]], paths: Sequence[Path]) -> None:
+    """Refuses a contour that is there twice, whose variation of zero would be taken as measured."""
+    for (one, path), (other, second) in combinations(zip(masks, paths, strict=True), 2):
+        if np.array_equal(one, other):
+            raise InputError(
+                f"{path} and {second}: the masks of {name!r} are equal voxel by voxel, so they are not contours of two "
+                "observers; use one file per observer, or choose other structures with --label"
+            )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sirtjax import io
+from sirtjax.errors import InputError
 from sirtjax.studies import compare_observers
 from sirtjax.volume import Geometry, LabelMap
 
@@ -48,3 +49,18 @@ def test_the_hole_of_a_lesion_is_no_contour_of_the_liver(tmp_path):
     assert kept.structures["lesion"] == found.structures["lesion"]
     # The note is about the structures that were compared.
     assert compare_observers(drawn, names=names, only=["lesion"]).notes == ()
+
+
+def test_one_contour_twice_is_refused(tmp_path):
+    first, second = (save(tmp_path / f"{n}.nii.gz", liver_mm=28 + n, lesion_mm=10 + n) for n in range(2))
+    copy = tmp_path / "copy.nii.gz"
+    copy.write_bytes(first.read_bytes())
+    for paths in ([first, first], [first, copy], [first, second, copy]):
+        message = rf"0.nii.gz and .*{paths[-1].name}: the masks of 'liver' are equal voxel by voxel"
+        with pytest.raises(InputError, match=message):
+            compare_observers(paths, names="1=liver,2=lesion")
+    # Only the lesion was drawn again: it can be compared, the liver cannot.
+    edited = save(tmp_path / "edited.nii.gz", liver_mm=28, lesion_mm=13)
+    with pytest.raises(InputError, match="'liver' are equal"):
+        compare_observers([first, edited], names="1=liver,2=lesion")
+    assert compare_observers([first, edited], names="1=liver,2=lesion", only=["lesion"]).size_mm > 1
