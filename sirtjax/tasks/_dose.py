@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32
 
 from sirtjax import dosimetry, spatial
 from sirtjax.errors import GeometryError, InputError
@@ -12,6 +13,8 @@ from sirtjax.volume import LabelMap, Volume
 
 # MBq in a voxel of 1 mL for one unit.
 MBQ_PER_ML = {"Bq/mL": 1e-6, "MBq/mL": 1.0}
+# Osmium, the densest element, has 22.6 g/mL; more is another unit, such as kg/m3 or HU.
+LARGEST_G_PER_ML = 25.0
 
 
 def absorbed_dose(
@@ -32,7 +35,8 @@ def absorbed_dose(
       nuclide: name, such as "y90-icrp107", or record of the radionuclide.
       method: "local" deposits the energy in the voxel of the decay, "kernel" convolves a dose kernel (lungs by local
         deposition).
-      density_g_per_ml: mass density of the tissue, one value or an image on the grid of the activity.
+      density_g_per_ml: mass density of the tissue, one value above 0 or an image in g/mL on the grid of the activity;
+        at most 25. `dosimetry.density_g_per_ml` computes it from a CT in HU.
       lungs: label map of the lungs; the kernel method needs it (an empty one if the image shows no lung).
       medium_density_g_per_ml: density of the tissue that the kernel is for, about 1.04 for soft tissue; the kernel
         method needs it.
@@ -41,7 +45,8 @@ def absorbed_dose(
       The dose in Gy on the grid of the activity, float32.
 
     Raises:
-      InputError: the unit is not an activity concentration, or a value is negative or not finite.
+      InputError: the unit is not an activity concentration, or that of the density is not g/mL; an activity is negative
+        or not finite; a density is not finite, above 25 g/mL or below 0, or is one value of 0.
       GeometryError: the density is on another grid.
       ConfigError: the method lacks an input, or the radionuclide is unknown.
 
@@ -64,7 +69,9 @@ def absorbed_dose(
     grid = activity.geometry
     if isinstance(density_g_per_ml, Volume) and not density_g_per_ml.geometry.matches(grid):
         raise GeometryError("the density is on another grid than the activity; resample it with spatial.resample")
-    density = density_g_per_ml.array if isinstance(density_g_per_ml, Volume) else density_g_per_ml
+    density = _density(density_g_per_ml)
+    if medium_density_g_per_ml is not None:
+        _check_density("the density of the medium", medium_density_g_per_ml)
     lung = None
     if lungs is not None:
         lung = np.zeros(grid.shape, np.float32)
@@ -80,6 +87,33 @@ def absorbed_dose(
         medium_density_g_per_ml=medium_density_g_per_ml,
     )
     return Volume(dose, grid, unit="Gy")
+
+
+def _density(given: float | Volume) -> float | Float32[np.ndarray, "i j k"]:
+    """Returns densities that can be those of tissue in g/mL."""
+    if not isinstance(given, Volume):
+        return _check_density("the density", given)
+    if given.unit != "g/mL":
+        raise InputError(
+            f"the density image is in {given.unit!r}; expected 'g/mL': convert a CT in HU with "
+            "dosimetry.density_g_per_ml and the curve of dosimetry.get_density_curve"
+        )
+    values = np.asarray(given.array, np.float32)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > LARGEST_G_PER_ML:
+        raise InputError(
+            f"the density image: expected finite values from 0 to {LARGEST_G_PER_ML:g} g/mL, got {values.min():g} to "
+            f"{values.max():g}; check its unit"
+        )
+    return values
+
+
+def _check_density(what: str, value: float) -> float:
+    if not 0 < value <= LARGEST_G_PER_ML:
+        raise InputError(
+            f"{what}: expected a value above 0 and at most {LARGEST_G_PER_ML:g} g/mL, got {value:g}; soft tissue has "
+            "about 1.04"
+        )
+    return value
 
 
 def dose_volume_histogram(

@@ -41,6 +41,44 @@ def test_counts_and_other_grids_are_refused():
         sj.absorbed_dose(uniform(1.0, "MBq/mL"), nuclide="y90-icrp107", method="kernel", density_g_per_ml=1.0)
 
 
+def local(density, **given):
+    activity = uniform(1.0, "MBq/mL")
+    return sj.absorbed_dose(activity, nuclide="y90-icrp107", method="local", density_g_per_ml=density, **given)
+
+
+@pytest.mark.parametrize(("unit", "value"), [("HU", 55.0), ("HU", -900.0), ("kg/m3", 1050.0), ("1", 1.05)])
+def test_an_image_in_another_unit_is_no_density(unit, value):
+    with pytest.raises(InputError, match=rf"density image is in '{unit}'; expected 'g/mL'.*get_density_curve"):
+        local(uniform(value, unit))
+
+
+@pytest.mark.parametrize("value", [1050.0, 25.5, -0.1, math.nan, math.inf])
+def test_a_density_that_no_tissue_has_is_refused(value):
+    image = np.full(GRID.shape, 1.05, np.float32)
+    image[2, 3, 4] = value
+    with pytest.raises(InputError, match="density image: expected finite values from 0 to 25 g/mL"):
+        local(sj.Volume(image, GRID, unit="g/mL"))
+    with pytest.raises(InputError, match="the density: expected a value above 0 and at most 25 g/mL"):
+        local(value)
+    with pytest.raises(InputError, match="density of the medium: expected a value above 0"):
+        local(1.05, medium_density_g_per_ml=value)
+
+
+def test_a_density_of_zero_is_air_in_an_image_and_a_mistake_as_one_value():
+    image = np.full(GRID.shape, 1.0, np.float32)
+    image[0] = 0.0
+    np.testing.assert_allclose(local(sj.Volume(image, GRID, unit="g/mL")).array[1:], CONSTANT, rtol=1e-4)
+    with pytest.raises(InputError, match="above 0"):
+        local(0.0)
+
+
+def test_the_density_of_a_ct_by_its_curve():
+    curve = sj.dosimetry.DensityCurve(name="line", source="example", points=((-1000.0, 0.001), (1000.0, 2.0)))
+    density = np.asarray(sj.dosimetry.density_g_per_ml(np.full(GRID.shape, 0.0, np.float32), curve))
+    dose = local(sj.Volume(density, GRID, unit="g/mL"))
+    np.testing.assert_allclose(dose.array, CONSTANT / 1.0005, rtol=1e-4)
+
+
 def test_a_histogram_of_a_mask_on_a_finer_grid():
     """A dose that rises along i: the mean over a box is the dose at its centre, its extent the range."""
     rising = 4.0 * np.arange(GRID.shape[0], dtype=np.float32)[:, None, None]
