@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +11,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from sirtjax import dosimetry, spatial
-from sirtjax.errors import ConfigError, InputError
+from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows import on_grid
+
+_LOG = logging.getLogger(__name__)
+# Tissue with dose: more than this fraction of the largest dose of the sum. Less is the rounding of a convolution.
+WITH_DOSE = 0.01
+# As check SJ545 of `sirtjax accumulate`.
+OUTSIDE_LIMIT = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,10 +29,13 @@ class AccumulatedDose:
     Attributes:
       dose_gy: (i, j, k) sum of the doses.
       bed_gy: (i, j, k) sum of the BEDs; None without tissue parameters.
+      outside_fraction: fraction of the tissue with dose that is outside the image of each treatment, which counts as
+        0 Gy there. Tissue with dose has more than 1 % of the largest dose of the sum.
     """
 
     dose_gy: Volume
     bed_gy: Volume | None
+    outside_fraction: tuple[float, ...]
 
 
 def accumulate(
@@ -38,6 +49,7 @@ def accumulate(
     """Adds the doses and BEDs of several treatments on the grid of the first, or on another.
 
     Each dose is averaged over the voxels of the grid. The BED of each treatment is computed on its own grid.
+    Outside its image, a treatment counts as 0 Gy. Above 1 % of the tissue with dose, this is logged as a warning.
 
     Args:
       doses: absorbed dose of each treatment in Gy, (i, j, k), not negative.
@@ -45,10 +57,12 @@ def accumulate(
         identity. Default: identity for all.
       reference: grid of the sum. Default: grid of the first dose.
       tissue: parameters with alpha/beta and repair half-time. Default: no BED.
-      half_life_h: half-life of the nuclide of each treatment; required with `tissue`.
+      half_life_h: half-life of the nuclide of each treatment, above 0; required with `tissue`.
 
     Raises:
-      InputError: there is no dose, one is not in Gy, negative or not finite, or a list has another length.
+      InputError: there is no dose, one is not in Gy, negative or not finite, a half-life is not finite or not above 0,
+        or a list has another length.
+      GeometryError: a dose image has no voxel on the grid.
       ConfigError: the BED lacks a parameter.
 
     Examples:
@@ -72,11 +86,15 @@ def accumulate(
         values = np.asarray(dose.array)
         if dose.unit != "Gy" or not np.isfinite(values).all() or values.min() < 0:
             raise InputError(f"dose {number}: expected finite doses in Gy that are not negative; check the image")
+    for number, half in enumerate(hours or (), start=1):
+        if not (math.isfinite(half) and half > 0):
+            raise InputError(f"half_life_h {number}: expected a finite number of hours above 0, got {half:g}")
     grid = doses[0].geometry if reference is None else reference
     moved = [_moved(dose, grid, move) for dose, move in zip(doses, moves, strict=True)]
     total = Volume(_added(moved), grid, unit="Gy")
+    outside = _outside(doses, moves, total)
     if tissue is None:
-        return AccumulatedDose(dose_gy=total, bed_gy=None)
+        return AccumulatedDose(dose_gy=total, bed_gy=None, outside_fraction=outside)
     ratio, repair = tissue.alpha_beta_gy, tissue.repair_half_time_h
     if hours is None or ratio is None or repair is None:
         raise ConfigError("the BED needs alpha_beta_gy and repair_half_time_h of the tissue, and half_life_h")
@@ -84,7 +102,32 @@ def accumulate(
     for dose, move, half in zip(doses, moves, hours, strict=True):
         bed = dosimetry.bed_gy(dose.array, alpha_beta_gy=ratio, repair_half_time_h=repair, half_life_h=half)
         beds.append(_moved(Volume(np.asarray(bed), dose.geometry, unit="Gy"), grid, move))
-    return AccumulatedDose(dose_gy=total, bed_gy=Volume(_added(beds), grid, unit="Gy"))
+    return AccumulatedDose(dose_gy=total, bed_gy=Volume(_added(beds), grid, unit="Gy"), outside_fraction=outside)
+
+
+def _outside(doses: Sequence[Volume], moves: Sequence[spatial.Transform | None], total: Volume) -> tuple[float, ...]:
+    """Returns the fraction of the tissue with dose outside each image, and logs those above the limit."""
+    grid, sums = total.geometry, np.asarray(total.array)
+    tissue = sums > WITH_DOSE * sums.max()
+    found = []
+    for number, (dose, move) in enumerate(zip(doses, moves, strict=True), start=1):
+        if move is None and dose.geometry.matches(grid):
+            found.append(0.0)
+            continue
+        covered = _moved(Volume(np.ones(dose.geometry.shape, np.float32), dose.geometry, unit="1"), grid, move)
+        if not covered.any():
+            raise GeometryError(
+                f"dose {number}: its image has no voxel on the grid of the sum; check its transform and its frame "
+                "(LPS mm)"
+            )
+        found.append(max(0.0, 1.0 - float(covered[tissue].mean(dtype=np.float64))) if tissue.any() else 0.0)
+        if found[-1] > OUTSIDE_LIMIT:
+            _LOG.warning(
+                "dose %d: %.1f %% of the tissue with dose is outside its image and counts as 0 Gy there",
+                number,
+                100.0 * found[-1],
+            )
+    return tuple(found)
 
 
 def _added(parts: Sequence[Float32[np.ndarray, "i j k"]]) -> Float32[np.ndarray, "i j k"]:
