@@ -50,22 +50,43 @@ def read_masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[s
         predicted = {name: next(iter(predicted.values()))}
     elif not rules.keep_holes:
         fill_organs((predicted, reference), files, (rules.liver,))
-    known = [*rules.labels, *reference]
+    known = [*rules.labels, *reference, *_reference_names(case)]
     return _spelled(predicted, known), _spelled(reference, known)
 
 
 def chosen_labels(
     case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: SegmentationRules
 ) -> list[str]:
-    """Returns the requested labels, otherwise those of the reference and lesions that are only predicted."""
-    lesions = {name.casefold() for name in rules.lesions}
-    extra = [name for name in predicted if name.casefold() in lesions and name not in reference]
+    """Returns the requested labels, otherwise those of the reference and some that are only predicted.
+
+    These are lesions, and names that the user stated for the reference: a false structure counts, also if the
+    reference has none.
+
+    Raises:
+      ConfigError: no label can be compared.
+    """
+    named = {name.casefold() for name in (*rules.lesions, *_reference_names(case))}
+    extra = [name for name in predicted if name.casefold() in named and name not in reference]
     wanted = list(rules.labels) or [*reference, *extra]
     wanted = [name for name in wanted if name in predicted or name in reference]
+    if not wanted and not reference:
+        if not predicted:
+            raise ConfigError(f"{case.case}: the reference and the prediction are empty; there is nothing to compare")
+        raise ConfigError(
+            f"{case.case}: the reference is empty; name what to compare with --label or --label-names, of the "
+            f"prediction's {', '.join(predicted)}"
+        )
     if not wanted or (predicted and not any(name in predicted for name in wanted)):
         sides = "; ".join(", ".join(side) or "nothing" for side in (predicted, reference))
         raise ConfigError(f"{case.case}: no label is in both files ({sides}); use the same names with --label-names")
     return wanted
+
+
+def _reference_names(case: SegmentationCase) -> list[str]:
+    """Returns the names that the user stated for the values of the reference."""
+    from sirtjax.registration import parse_label_names
+
+    return [] if not case.reference_names else list(parse_label_names(case.reference_names, where="names").values())
 
 
 def mask_pair(label: str, predicted: LabelMap | None, reference: LabelMap | None) -> tuple[Mask, Mask, Geometry]:

@@ -46,7 +46,8 @@ class SegmentationRules:
     """The options of the evaluation; upper and lower case of names are equal.
 
     Attributes:
-      labels: names of the masks; if empty, all of the reference, and the lesions that only the prediction has.
+      labels: names of the masks; if empty, all of the reference, and of those that only the prediction has, lesions and
+        the names in `SegmentationCase.reference_names`.
       lesions: names whose components are counted as lesions.
       liver: name of the mask whose volume enters the ratio of activities.
       tolerance_mm: tolerance of the surface DSC.

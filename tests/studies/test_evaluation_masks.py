@@ -51,6 +51,41 @@ def evaluated(*cases, **rules):
     return evaluate_segmentation_cases(cases, rules=replace(RULES, **rules))
 
 
+# Labels that only the prediction has
+
+
+def test_a_structure_that_does_not_exist_is_part_of_the_mean_whatever_option_names_it(tmp_path):
+    liver, lesion = box((5, 5, 5), (30, 30, 25)), box((10, 10, 10), (16, 16, 16))
+    save(tmp_path / "found.nii.gz", liver + lesion.astype(np.uint8), "liver", "lesion")
+    save(tmp_path / "healthy.nii.gz", liver, "liver")
+    save(tmp_path / "empty.nii.gz", np.zeros(GRID.shape))
+    names = {"predicted_names": "1=liver,2=lesion", "reference_names": "1=liver,2=Lesion"}
+    cases = [segmentation(tmp_path, case=case, reference=case, **names) for case in ("found", "healthy", "empty")]
+    for options in ({}, {"lesions": ("lesion",)}, {"labels": ("liver", "lesion")}):
+        study = evaluated(*cases, **({"lesions": ()} | options))
+        rows = {(one.case, one.label.casefold()): one for one in study.measured}
+        assert all(not one.reason for one in study.measured) and len(rows) == len(study.measured) == 6
+        dsc = {key: one.figures["dsc"] for key, one in rows.items()}
+        assert dsc["found", "lesion"] == 1 and dsc["healthy", "lesion"] == dsc["empty", "lesion"] == 0
+        assert dsc["empty", "liver"] == 0 and rows["empty", "liver"].empty == "reference"
+        means = {row["label"].casefold(): row["mean"] for row in study.summary if row["metric"] == "dsc"}
+        assert means == pytest.approx({"liver": 2 / 3, "lesion": 1 / 3})
+    # A vessel has no name in the reference, so the prediction is not wrong to have one.
+    other = replace(cases[1], predicted_names="1=liver,2=vessel", reference_names="1=liver")
+    assert [one.label for one in evaluated(other, lesions=()).measured] == ["liver"]
+
+
+def test_an_empty_reference_without_names_is_named_in_the_message(tmp_path):
+    save(tmp_path / "found.nii.gz", box((5, 5, 5), (30, 30, 25)), "liver")
+    save(tmp_path / "empty.nii.gz", np.zeros(GRID.shape))
+    for predicted, words in (
+        ("found", "the reference is empty; name what to compare with --label"),
+        ("empty", "empty"),
+    ):
+        (one,) = evaluated(segmentation(tmp_path, predicted=predicted, reference="empty"), lesions=()).measured
+        assert words in one.reason and "both files" not in one.reason
+
+
 # The grid of the reference
 
 
