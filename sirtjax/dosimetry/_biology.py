@@ -122,7 +122,8 @@ def tcp_logit(dose_gy: Numbers, *, d50_gy: Scalar, gamma50: Scalar) -> Float[jax
       AAPM TG-166.
     """
     dose = jnp.asarray(dose_gy)
-    return jax.nn.sigmoid(4 * gamma50 * jnp.log(jnp.maximum(dose, _TINY) / d50_gy))
+    # Logarithms are subtracted because the quotient of the floor and D50 underflows.
+    return jax.nn.sigmoid(4 * gamma50 * (jnp.log(jnp.maximum(dose, _TINY)) - jnp.log(d50_gy)))
 
 
 def tcp_linear_logit(dose_gy: Numbers, *, d50_gy: Scalar, slope_per_gy: Scalar) -> Float[jax.Array, "..."]:

@@ -21,6 +21,8 @@ from sirtjax.typing import Array, Numbers, Scalar
 GRID_POINTS = 256
 # Beyond this NTCP no maximum is searched: TCP (1 - NTCP) is below it everywhere.
 CERTAIN_NTCP = 1 - 1e-6
+# Floor of a metric in Gy, whose logarithm and derivatives are finite in float32.
+_TINY = 1e-18
 
 
 class OutcomeRay(NamedTuple):
@@ -123,11 +125,14 @@ def best_multiple(ray: OutcomeRay, most: Scalar) -> Real[Array, ""]:
         return np.asarray(_search(np, ray, end, halvings=80))
     fixed = OutcomeRay(*(lax.stop_gradient(xp.asarray(field)) for field in ray))
     found = lax.stop_gradient(_search(xp, fixed, lax.stop_gradient(end), halvings=40))
-    slope = _log_slope(found, ray)
-    curvature = lax.stop_gradient(jax.grad(lambda at: _log_slope(at, fixed))(found))
+    # The slope at no activity is infinite; its derivative is only used at an inner maximum.
+    inside = found < end
+    at = xp.where(inside, found, 1.0)
+    slope = _log_slope(at, ray)
+    curvature = lax.stop_gradient(jax.grad(lambda at: _log_slope(at, fixed))(at))
     # One Newton step without its value: only its derivative remains.
-    inner = found - (slope - lax.stop_gradient(slope)) / xp.where(curvature < 0, curvature, -xp.inf)
-    best: Real[Array, ""] = xp.where(found < end, inner, end)
+    inner = at - (slope - lax.stop_gradient(slope)) / xp.where(curvature < 0, curvature, -xp.inf)
+    best: Real[Array, ""] = xp.where(inside, inner, end)
     return best
 
 
@@ -172,7 +177,10 @@ def _log_slope(multiple: Any, ray: OutcomeRay) -> Any:
     metric = ray_metric_gy(multiple, ray.tumour_linear, ray.tumour_quadratic)
     rise = ray.tumour_linear + 2.0 * ray.tumour_quadratic * multiple
     lost = 1.0 - xp.exp(_log_tcp(multiple, ray))
-    gain = xp.sum(4.0 * ray.tumour_gamma50 * lost * rise / metric)
+    reached = metric > _TINY
+    # A target without dose at any activity adds 0, and without activity the slope is very large.
+    relative = xp.where(reached, rise / xp.where(reached, metric, 1.0), rise / _TINY)
+    gain = xp.sum(4.0 * ray.tumour_gamma50 * lost * relative)
     z = _liver_z(multiple, ray)
     # The hazard of the normal distribution, from logarithms, which do not underflow.
     hazard = xp.exp(-0.5 * z * z - 0.5 * np.log(2 * np.pi) - _special(xp).log_ndtr(-z))
@@ -182,8 +190,9 @@ def _log_slope(multiple: Any, ray: OutcomeRay) -> Any:
 def _log_tcp(multiple: Any, ray: OutcomeRay) -> Any:
     xp = namespace(multiple, *ray)
     metric = ray_metric_gy(multiple, ray.tumour_linear, ray.tumour_quadratic)
-    tiny = np.finfo(np.float32).tiny
-    return -xp.logaddexp(0.0, 4.0 * ray.tumour_gamma50 * xp.log(ray.tumour_d50_gy / xp.maximum(metric, tiny)))
+    # Logarithms are subtracted because the quotient of D50 and the floor overflows.
+    below = xp.log(xp.asarray(ray.tumour_d50_gy)) - xp.log(xp.maximum(metric, _TINY))
+    return -xp.logaddexp(0.0, 4.0 * ray.tumour_gamma50 * below)
 
 
 def _liver_z(multiple: Any, ray: OutcomeRay) -> Any:
