@@ -13,6 +13,8 @@ from sirtjax.errors import InputError
 LEVEL = 0.05
 # Of Shapiro and Wilk's test.
 _FEWEST = 3
+# Differences are rounded to this fraction of the largest value. Rounding errors are about 1e-16 of it.
+_RESOLUTION = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,8 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     """Compares two models over the same cases, as in the thesis (4.3.4).
 
     Shapiro and Wilk's test says whether the values of a model are normally distributed; if both are, at a level of
-    0.05, a paired t-test follows, otherwise Wilcoxon's signed-rank test.
+    0.05, a paired t-test follows, otherwise Wilcoxon's signed-rank test. Differences are rounded to 1e-9 of the
+    largest absolute value, so that equal differences such as 0.16 - 0.15 and 0.92 - 0.91 are ties.
 
     Args:
       first: values of one model, one number per case.
@@ -58,13 +61,14 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     if len(one) != len(two):
         raise InputError(f"{len(one)} and {len(two)} values; a paired test needs the same cases for both")
     normality = _normality(one), _normality(two)
-    if np.array_equal(one, two):
+    differences = _rounded_differences(one, two)
+    if not differences.any():
         test: Literal["paired t", "Wilcoxon signed-rank"] = "Wilcoxon signed-rank"
         p = 1.0
-    elif min(normality) >= LEVEL and np.ptp(one - two) > 0:
+    elif min(normality) >= LEVEL and np.ptp(differences) > 0:
         test, p = "paired t", float(stats.ttest_rel(one, two).pvalue)
     else:
-        test, p = "Wilcoxon signed-rank", float(stats.wilcoxon(one, two).pvalue)
+        test, p = "Wilcoxon signed-rank", float(stats.wilcoxon(differences).pvalue)
     return PairedTest(test=test, p=p, mean_difference=float(np.mean(one - two)), normality_p=normality, count=len(one))
 
 
@@ -93,6 +97,12 @@ def _values(name: str, values: Sequence[float]) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise InputError(f"{name}: a value is not a number; omit the case on both sides")
     return array
+
+
+def _rounded_differences(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences in whole steps of the resolution: only their order and their zeros count."""
+    largest = max(float(np.abs(one).max()), float(np.abs(two).max()))
+    return np.zeros_like(one) if largest == 0 else np.round((one - two) / (largest * _RESOLUTION))
 
 
 def _normality(values: NDArray[np.float64]) -> float:

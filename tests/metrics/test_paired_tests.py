@@ -38,6 +38,36 @@ def test_normality_is_judged_for_each_model():
     assert found.test == "Wilcoxon signed-rank"
 
 
+def test_equal_differences_are_not_a_t_test_of_rounding_errors():
+    found = paired_test([0.84, 0.8, 0.81, 0.95], [0.85, 0.81, 0.82, 0.96])
+    assert found.test == "Wilcoxon signed-rank" and min(found.normality_p) > 0.05
+    assert found.p == pytest.approx(2 / 16)  # two of the 16 patterns of signs
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_of_values_with_two_digits(seed):
+    """Judge: the same values as integers, whose differences are exact."""
+    rng = np.random.default_rng(seed)
+    first = np.sort(rng.integers(85, 98, 9))
+    first[0] = 0  # not normally distributed
+    second = first + rng.choice([-2, -1, 0, 1, 1, 2, 3], 9)
+    found, judge = paired_test(first / 100, second / 100), stats.wilcoxon(first - second)
+    assert found.test == "Wilcoxon signed-rank"
+    assert found.p == pytest.approx(judge.pvalue, rel=1e-12)
+
+
+def test_values_that_differ_only_by_rounding():
+    first = np.array([0.1 + 0.2, 0.7, 0.9])
+    second = np.array([0.3, 0.1 * 7, 0.3 * 3])
+    assert not np.array_equal(first, second)
+    assert paired_test(first, second).p == 1
+
+
+def test_small_values_keep_their_differences():
+    first, second = np.array([3.0, 5.0, 4.0, 6.0, 7.0]) * 1e-7, np.array([2.0, 4.5, 4.0, 5.0, 5.5]) * 1e-7
+    assert paired_test(first, second).p == pytest.approx(paired_test(first * 1e7, second * 1e7).p)
+
+
 def test_models_that_are_the_same():
     values = [0.9, 0.8, 0.95]
     assert paired_test(values, values).p == 1 and not paired_test(values, values).significant
