@@ -1,4 +1,4 @@
-"""Array primitives without geometry: interpolation, filters, Fourier convolution, distances, components."""
+"""Array primitives without geometry: interpolation, filters, Fourier convolution, distances, components, sums."""
 
 from sirtjax.ops._bspline import bspline_coefficients as bspline_coefficients
 from sirtjax.ops._bspline import sample_bspline as sample_bspline
@@ -23,6 +23,7 @@ from sirtjax.ops._namespace import namespace as namespace
 from sirtjax.ops._region_noise import RegionNoise as RegionNoise
 from sirtjax.ops._region_noise import region_noise as region_noise
 from sirtjax.ops._self_similarity import mind_ssc as mind_ssc
+from sirtjax.ops._weighted_sum import weighted_sum as weighted_sum
 
 __all__ = [
     "FlatGrid",
@@ -48,4 +49,5 @@ __all__ = [
     "sample_linear",
     "sample_nearest",
     "signed_distance_mm",
+    "weighted_sum",
 ]

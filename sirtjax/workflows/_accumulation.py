@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sirtjax import __version__, dosimetry, io, spatial
 from sirtjax.compilation_cache import cached_jit
+from sirtjax.ops import weighted_sum
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._accumulation_case import Accumulation, SumBiologyTable, SumTissueTable
 from sirtjax.workflows._accumulation_record import (
@@ -136,7 +137,7 @@ def accumulate_maps(
             moved = np.asarray(on_grid(bed, grid, alignment.transform).array)
             beds[tissue] = beds[tissue] + moved if tissue in beds else moved
             mean_bed_gy[one.name] |= {
-                name: float(np.vdot(moved, weight)) / float(weight.sum(dtype=np.float64))
+                name: weighted_sum(moved, weight) / float(weight.sum(dtype=np.float64))
                 for name, weight in reference.occupancy.items()
                 if tissue_of(reference.kinds[name]) == tissue
             }
@@ -302,7 +303,7 @@ def _outside(one: Treatment, aligned: AlignedTreatment, reference: SumReference)
     ones = Volume(np.ones(dose.geometry.shape, np.float32), dose.geometry, unit="1")
     covered = np.asarray(on_grid(ones, reference.grid, aligned.alignment.transform).array)
     liver = reference.occupancy[LIVER]
-    return max(0.0, 1.0 - float(np.vdot(covered, liver)) / float(liver.sum(dtype=np.float64)))
+    return max(0.0, 1.0 - weighted_sum(covered, liver) / float(liver.sum(dtype=np.float64)))
 
 
 def _methods(case: Accumulation, treatments: Sequence[Treatment]) -> tuple[MethodEntry, ...]:

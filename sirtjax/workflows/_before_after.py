@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from sirtjax import metrics, spatial
+from sirtjax.ops import weighted_sum
 from sirtjax.volume import Volume
 from sirtjax.workflows._before_after_record import (
     BeforeAfter,
@@ -161,7 +162,7 @@ def _row(
     weight = maps.occupancy.get(voi.name)
     warped_gy: float | None = None
     if moved is not None and weight is not None and voi.kind != "lungs":
-        warped_gy = float(np.vdot(np.asarray(moved.array), weight)) / float(weight.sum(dtype=np.float64))
+        warped_gy = weighted_sum(np.asarray(moved.array), weight) / float(weight.sum(dtype=np.float64))
     dice: float | None = None
     centroid_mm: float | None = None
     if mask is not None and weight is not None and (mask >= 0.5).any() and (weight >= 0.5).any():

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from sirtjax import dosimetry
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._case import Case, TissueTable
 from sirtjax.workflows._derived import PlacedVoi
 
@@ -132,7 +133,7 @@ def biology_row(
     tissue = biology.tumour if is_tumour else biology.normal_liver
     response = biology.tcp if is_tumour else biology.ntcp
     row: dict[str, float] = {}
-    metrics = {"mean dose": float(np.vdot(dose_gy, voi.weight) / voi.weight.sum(dtype=np.float64))}
+    metrics = {"mean dose": float(weighted_sum(dose_gy, voi.weight) / voi.weight.sum(dtype=np.float64))}
     if tissue is not None:
         alpha, ratio, repair = tissue.alpha_per_gy, tissue.alpha_beta_gy, tissue.repair_half_time_h
         if alpha is not None:

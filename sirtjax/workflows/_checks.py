@@ -8,6 +8,7 @@ import numpy as np
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._coverage_checks import (
     ct_lungs_checks,
@@ -135,7 +136,7 @@ def _count_checks(case: Case, setting: DosimetryContext, vois: Sequence[VoiResul
     for voi in setting.vois:
         if voi.kind == "lesion":
             lesions = np.maximum(lesions, voi.weight)
-    in_liver = float(np.vdot(counts, liver))
+    in_liver = weighted_sum(counts, liver)
     everywhere = float(counts.sum(dtype=np.float64)) / setting.mapped.activity_in_grid
     lungs = setting.mapped.lungs
     expected = in_liver / everywhere + (0.0 if lungs is None else lungs.activity_fraction)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from sirtjax.dosimetry import CHECKS, Check, make_check
+from sirtjax.ops import weighted_sum
 
 LIMITS = {rule.code: rule.limit for rule in CHECKS}
 UNKNOWN_FWHM_MM = 15.0
@@ -62,12 +63,12 @@ def liver_fraction_away(
       spacing_mm: voxel spacing.
       fwhm_mm: resolution of the image; None counts as 15 mm, that of a SPECT.
     """
-    in_liver = float(np.vdot(counts, liver))
+    in_liver = weighted_sum(counts, liver)
     inside = np.maximum.reduce(list(territories)) >= 0.5
     if in_liver <= 0 or not inside.any():
         return 0.0 if in_liver <= 0 else 1.0
     far = ndimage.distance_transform_edt(~inside, sampling=spacing_mm) > (fwhm_mm or UNKNOWN_FWHM_MM)
-    return float(np.vdot(counts, np.where(far, liver, 0))) / in_liver
+    return weighted_sum(counts, np.where(far, liver, 0)) / in_liver
 
 
 def uninjected_checks(fraction: float) -> tuple[Check, ...]:

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check, Nuclide
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._setting import DosimetryContext
@@ -161,6 +162,6 @@ def _fraction_outside(setting: DosimetryContext, activity_mbq: Array) -> float:
     treated = np.zeros_like(setting.liver)
     for weight in setting.treated().values():
         treated = np.maximum(treated, weight)
-    in_liver = float(np.vdot(activity_mbq, setting.liver))
-    outside = float(np.vdot(activity_mbq, np.clip(setting.liver - treated, 0.0, 1.0)))
+    in_liver = weighted_sum(activity_mbq, setting.liver)
+    outside = weighted_sum(activity_mbq, np.clip(setting.liver - treated, 0.0, 1.0))
     return outside / in_liver if in_liver > 0 else 0.0

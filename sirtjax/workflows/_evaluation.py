@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._biology import Biology, biology_row
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
@@ -47,9 +48,9 @@ def evaluate_vois(
     full_mbq = deposit.activity_mbq
     if deposit.holder is not None:
         full_mbq = np.asarray(pipeline.per_full_voxel(deposit.activity_mbq, deposit.holder))
-    in_liver = _inside(full_mbq, vois[0].weight)
+    in_liver = weighted_sum(full_mbq, vois[0].weight)
     concentration = {
-        voi.territories[0]: _inside(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
+        voi.territories[0]: weighted_sum(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
         for voi in vois
         if voi.kind == "normal territory"
     }
@@ -59,7 +60,7 @@ def evaluate_vois(
         if voi.kind == "lungs":
             rows.append(_lung_row(voi, mapped, deposit))
             continue
-        activity_mbq = _inside(full_mbq, voi.weight)
+        activity_mbq = weighted_sum(full_mbq, voi.weight)
         dvh = dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name, signed=True)
         mass_g = dvh.volume_ml * density_g_per_ml
         dose_axis, volume_axis = curve_points(dvh)
@@ -124,10 +125,6 @@ def _lung_row(voi: PlacedVoi, mapped: ResampledCase, deposit: ActivityAndDose) -
         min_gy=None,
         max_gy=None,
     )
-
-
-def _inside(values: Array, weight: Array) -> float:
-    return float(np.vdot(values, weight))
 
 
 def _inside_ml(weight: Array, voxel_ml: float) -> float:

@@ -16,6 +16,7 @@ from sirtjax import dosimetry, spatial
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry import Check, ConeExtent, RadialKernel, make_check
 from sirtjax.errors import ConfigError
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._doses import medium
@@ -105,7 +106,7 @@ def lung_reassignment(
         values = []
         for (liver, lungs), fraction in zip(pairs, fractions, strict=True):
             mbq = amounts(whole_voxels(liver, organs.liver), whole_voxels(lungs, organs.lungs), fraction)
-            values.append(float(np.vdot(gy_per_mbq, mbq)))
+            values.append(weighted_sum(gy_per_mbq, mbq))
         dose = Reassigned(*values)
     return LungReassignment(
         applied=case.partial_volume.lungs == "apply",
@@ -154,12 +155,12 @@ def _amounts(
 ) -> Callable[[Array, Array, float], Array]:
     """The activity per voxel (MBq) for counts of liver and lungs and the lung shunt fraction that belongs to them."""
     if case.calibration.method == "absolute":
-        in_liver = float(np.vdot(deposit.activity_mbq, setting.liver))
+        in_liver = weighted_sum(deposit.activity_mbq, setting.liver)
         per_count = in_liver / float(organs.measured[0].sum(dtype=np.float64))
         return lambda liver, lungs, _: np.float32(per_count) * (liver + lungs)
     treated = list(setting.treated().items())
     together = np.maximum(np.sum([weight for _, weight in treated], axis=0, dtype=np.float32), np.float32(1e-6))
-    injected = {name: float(np.vdot(deposit.activity_mbq, weight / together)) for name, weight in treated}
+    injected = {name: weighted_sum(deposit.activity_mbq, weight / together) for name, weight in treated}
     # The shunt of planar views or of an injection does not change with the counts of the SPECT.
     own = [table.lung_shunt_fraction is not None for table in setting.injections]
     follows = setting.shunt.method == "spect" and not any(own)
@@ -242,7 +243,7 @@ def _gradient(
             medium_density_g_per_ml=medium_density,
             extent=extent,
         )
-        return jnp.vdot(weight, dose)
+        return jnp.sum(weight * dose)
 
     found: jax.Array = jax.grad(mean)(jnp.zeros_like(weight))
     return found

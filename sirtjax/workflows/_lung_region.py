@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry, pipeline, spatial
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import GeometryError
+from sirtjax.ops import weighted_sum
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._dose_grid import dose_grid
 
@@ -115,7 +116,7 @@ def lung_region(
         overlap_ml=max(drawn_ml - warped_ml, 0.0),
         ct_mass_g=mass_g,
         ct_seen_fraction=ct_seen_fraction,
-        activity_fraction=float(np.vdot(image, on_image)) / max(float(image.sum(dtype=np.float64)), 1e-30),
+        activity_fraction=weighted_sum(image, on_image) / max(float(image.sum(dtype=np.float64)), 1e-30),
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sirtjax import dosimetry, partial_volume
 from sirtjax.errors import ConfigError
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._activity_alignment import activity_alignment
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
@@ -205,7 +206,7 @@ def _by_recovery(
         spread = np.asarray(program("blur")(regions.weights[index], spacing_mm, fwhm_mm))
         weight = regions.weights[index] * (spread > DEEP_INSIDE)
         if weight.sum() > 1.0:
-            outside[index] = float(np.vdot(weight, counts)) / float(weight.sum(dtype=np.float64))
+            outside[index] = weighted_sum(weight, counts) / float(weight.sum(dtype=np.float64))
     for index in range(count):
         if math.isnan(coefficients[index]):  # outside the measured curve: the other VOIs need a value of this one
             continue
@@ -234,7 +235,7 @@ def _mean_gy(
     weight = regions.weights[index]
     if not relative:
         voxel_ml = setting.mapped.geometry.voxel_volume_ml
-        mbq_per_ml = float(np.vdot(deposit.activity_mbq, weight)) / (float(weight.sum(dtype=np.float64)) * voxel_ml)
+        mbq_per_ml = weighted_sum(deposit.activity_mbq, weight) / (float(weight.sum(dtype=np.float64)) * voxel_ml)
         return gy_per_mbq_per_ml * mbq_per_ml * float(means[index] / measured[index])
     total = 0.0
     for inside, mbq in _injected(setting, deposit):
@@ -248,7 +249,7 @@ def _injected(setting: DosimetryContext, deposit: ActivityAndDose) -> list[tuple
     """The fraction of each voxel in each injected territory, and the territory's activity."""
     treated = list(setting.treated().values())
     together = np.maximum(np.sum(treated, axis=0, dtype=np.float32), np.float32(1e-6))
-    return [(weight, float(np.vdot(deposit.activity_mbq, weight / together))) for weight in treated]
+    return [(weight, weighted_sum(deposit.activity_mbq, weight / together)) for weight in treated]
 
 
 def _volumes_ml(setting: DosimetryContext, regions: Regions, inside: Array) -> NDArray[np.float64]:
@@ -313,7 +314,7 @@ def recovered_dose(
     other_liver = tuple(
         index
         for index, (name, weight) in enumerate(zip(fine.names, fine.weights, strict=False))
-        if not name and float(np.vdot(weight, setting.liver)) > 0.5 * float(weight.sum(dtype=np.float64))
+        if not name and weighted_sum(weight, setting.liver) > 0.5 * float(weight.sum(dtype=np.float64))
     )
     return RecoveredDose(fine, np.asarray(found.labels, np.int64), other_liver, means, dose_gy)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from sirtjax import partial_volume
+from sirtjax.ops import weighted_sum
 from sirtjax.volume import Geometry
 
 Array = NDArray[np.float32]
@@ -80,8 +81,7 @@ def region_means(
     weights: Float32[np.ndarray, "n i j k"], image: Float32[np.ndarray, "i j k"]
 ) -> Float64[np.ndarray, " n"]:
     """Returns the mean of an image over each region."""
-    flat = image.ravel()
-    return np.array([float(np.dot(w.ravel(), flat)) / float(w.sum(dtype=np.float64)) for w in weights])
+    return np.array([weighted_sum(w, image) / float(w.sum(dtype=np.float64)) for w in weights])
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from sirtjax import dosimetry, spatial
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._lung_extension import FAR_MM, whole_lung_counts
@@ -99,7 +100,7 @@ def lung_shunt(
     # Masks may overlap at the diaphragm: a voxel of both is liver.
     weights["lungs"] = np.minimum(weights["lungs"], 1 - weights["liver"])
     image = np.asarray(images.activity.volume.array, np.float32)
-    counts = {name: float(np.vdot(image, weight)) for name, weight in weights.items()}
+    counts = {name: weighted_sum(image, weight) for name, weight in weights.items()}
     whole = whole_lung_counts(
         image * weights["lungs"],
         weights["lungs"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sirtjax import uncertainty
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._partial_volume import activity_regions
 from sirtjax.workflows._resampling import sphere_radius_mm
 from sirtjax.workflows._setting import DosimetryContext
@@ -77,7 +78,7 @@ def _cores(
         name: sphere_radius_mm(float(weight.sum(dtype=np.float64)) * voxel_ml) for name, weight in weights.items()
     }
     liver = inputs.grid.means(np.maximum.reduce([setting.mapped.occupancy["liver"], *weights.values()]))
-    liver_mean = float(np.vdot(inputs.image, liver)) / max(float(liver.sum(dtype=np.float64)), 1e-6)
+    liver_mean = weighted_sum(inputs.image, liver) / max(float(liver.sum(dtype=np.float64)), 1e-6)
     found = {}
     for row, name in enumerate(inputs.lesions):
         if name in known or name not in regions.names or radius_mm[name] < SMALLEST_RADIUS_MM:

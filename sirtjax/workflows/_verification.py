@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
+from sirtjax.ops import weighted_sum
 from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, superpose
 from sirtjax.workflows._before_after import compare_doses
 from sirtjax.workflows._before_after_record import BeforeAfter
@@ -211,7 +212,7 @@ def _absolute_notes(
     """Notes on the activity of an absolute image, relative to the expected one: they show a wrong calibration."""
     if decay is None:
         return []
-    shown_mbq = float(np.vdot(deposit.activity_mbq, setting.mapped.occupancy["liver"]))
+    shown_mbq = weighted_sum(deposit.activity_mbq, setting.mapped.occupancy["liver"])
     expected_mbq = deposit.injected_mbq - deposit.lung_activity_mbq
     recovery = (
         f"the image shows {shown_mbq:.0f} MBq in the liver at the time of injection, "
