@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Real
 
+from sirtjax.ops import full_precision
 from sirtjax.typing import Array
 
 
+@full_precision
 def superposed_dose_gy(
     dose_gy_per_mbq: Real[Array, "*vois injections"], activity_mbq: Real[Array, " injections"]
 ) -> Float[jax.Array, "*vois"]:
@@ -24,6 +26,7 @@ def superposed_dose_gy(
     return jnp.asarray(dose_gy_per_mbq) @ jnp.asarray(activity_mbq)
 
 
+@full_precision
 def mass_weighted_dose_gy(dose_gy: Real[Array, " n *shape"], mass_g: Real[Array, " n"]) -> Float[jax.Array, "*shape"]:
     """Computes the mean dose of a VOI of several compartments (normal liver of all territories).
 

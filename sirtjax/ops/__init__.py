@@ -20,6 +20,7 @@ from sirtjax.ops._interpolate import sample_flat_nearest as sample_flat_nearest
 from sirtjax.ops._interpolate import sample_linear as sample_linear
 from sirtjax.ops._interpolate import sample_nearest as sample_nearest
 from sirtjax.ops._namespace import namespace as namespace
+from sirtjax.ops._precision import full_precision as full_precision
 from sirtjax.ops._region_noise import RegionNoise as RegionNoise
 from sirtjax.ops._region_noise import region_noise as region_noise
 from sirtjax.ops._self_similarity import mind_ssc as mind_ssc
@@ -34,6 +35,7 @@ __all__ = [
     "distance_mm",
     "fft_convolve",
     "flat_grid",
+    "full_precision",
     "gaussian_filter",
     "good_fft_size",
     "hold",

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry import smooth_dose_at_volume_fraction_gy, smooth_volume_fraction_at_dose
+from sirtjax.ops import full_precision
 from sirtjax.typing import Array, Scalar
 
 # Weight of the mean tumour dose over its target in the objective "volume", whose derivative is 0 far from the target.
@@ -71,6 +72,7 @@ class SearchData(NamedTuple):
     bandwidth: Scalar
 
 
+@full_precision
 def smooth_values(
     units: Float[Array, " n"], shift: Float[Array, " l_and_q"], data: SearchData, *, kind: str, limits: str, gain: str
 ) -> tuple[Float[Array, " g"], Float[Array, " c"]]:

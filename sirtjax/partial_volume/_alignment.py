@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from sirtjax.ops import full_precision
 from sirtjax.partial_volume._blur import blur_unchecked, kernel_peak
 from sirtjax.partial_volume._inputs import (
     check_array,
@@ -205,6 +206,7 @@ def _residual_sd(fit: _Fit, scene: _Scene) -> jax.Array:
     return jnp.sqrt(jnp.sum(scene.weight * fit.residual**2) / scene.weight.sum())
 
 
+@full_precision
 def _information(fit: _Fit, scene: _Scene) -> tuple[jax.Array, jax.Array]:
     """Returns the inverse covariance of the shift without the prior, and its product with the next step.
 

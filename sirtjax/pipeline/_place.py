@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from sirtjax import spatial
 from sirtjax.errors import InputError
-from sirtjax.ops import namespace
+from sirtjax.ops import full_precision, namespace
 from sirtjax.pipeline._records import GridArray, MaskConfig, Sampling, Shape, Warp
 from sirtjax.typing import Array
 from sirtjax.volume import Geometry, Volume
@@ -104,6 +104,7 @@ def place_counts(
     return spatial.traced_means(grid, path, shape, parts=sampling.parts, half_width=half, fill=0.0)
 
 
+@full_precision
 def _copied_counts(
     counts: GridArray, world_from_dose_voxel: Float[Array, "4 4"], shape: Shape, axes: Shape, unit: str
 ) -> Float[Array, "I J K"]:
@@ -128,6 +129,7 @@ def _copied_counts(
     return ordered
 
 
+@full_precision
 def field_of_view(
     counts_shape: Shape, world_from_voxel: Float[Array, "4 4"], world_from_dose_voxel: Float[Array, "4 4"], shape: Shape
 ) -> Bool[Array, "I J K"]:

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Float
 
 from sirtjax import dosimetry
+from sirtjax.ops import full_precision
 from sirtjax.pipeline._records import ObjectiveConfig, OutcomeInputs, PipelineConfig
 from sirtjax.typing import Array, Scalar
 
@@ -112,6 +113,7 @@ def _objectives(
     return alone._replace(bounds=jnp.stack(rows)) if rows else alone
 
 
+@full_precision
 def _along(found: _Objectives, objective: ObjectiveConfig, rays: Any) -> Any:
     """The dose that an objective looks at, for each of (rays, injections)."""
     fraction = objective.volume_fraction
@@ -160,6 +162,7 @@ def _activities(found: _Objectives, shares: Any, fixed_mbq: Any) -> Bounds:
     return Bounds(bounds, lower, upper, scale, start * scale, joint)
 
 
+@full_precision
 def _outcome_multiple(found: _Objectives, outcome: OutcomeInputs, ray: Any, most: Any) -> Any:
     """The multiple of the activities at start that the NTCP or TCP (1 - NTCP) selects, within the limits."""
 

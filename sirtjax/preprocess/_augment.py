@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer, PRNGKeyArray
 from pydantic import Field
 
 from sirtjax.config import Table
-from sirtjax.ops import sample_linear, sample_nearest
+from sirtjax.ops import full_precision, sample_linear, sample_nearest
 from sirtjax.typing import Array
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -89,6 +89,7 @@ def shift_hu(key: PRNGKeyArray, shift: IntensityShift) -> Float[jax.Array, ""]:
     return shift.mean_hu + shift.std_hu * jax.random.normal(key)
 
 
+@full_precision
 def _places(
     key: PRNGKeyArray, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]
 ) -> Array:
@@ -120,6 +121,7 @@ def _elastic_mm(
     return inside
 
 
+@full_precision
 def _rotation(angles: Array) -> Array:
     (a, b, c), (x, y, z) = jnp.cos(angles), jnp.sin(angles)
     zero, one = jnp.zeros(()), jnp.ones(())

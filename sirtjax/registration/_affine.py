@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
+from sirtjax.ops import full_precision
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, sample
 from sirtjax.registration._optimize import minimise
@@ -31,6 +32,7 @@ PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
 
 
+@full_precision
 def affine_matrix(parameters: Float[Array, " n"], pair: ImagePair, *, model: str) -> Float[Array, "4 4"]:
     """Returns the (4, 4) floating_from_reference of parameters in mm.
 
@@ -53,6 +55,7 @@ def affine_matrix(parameters: Float[Array, " n"], pair: ImagePair, *, model: str
     return pair.start @ inner
 
 
+@full_precision
 def turn_matrix(angles: Float[Array, "3"]) -> Float[Array, "3 3"]:
     """Returns the rotation (3, 3) about a vector by its length in radians, smooth at zero.
 
@@ -165,6 +168,7 @@ def affine_value(
     return value, jnp.stack([image, masks, landmarks])
 
 
+@full_precision
 def _strain(matrix: Array) -> Array:
     """The square of Green's strain of an affine map: zero for any turn and shift."""
     linear = matrix[:3, :3]

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.compilation_cache import cached_jit
+from sirtjax.ops import full_precision
 from sirtjax.registration._affine import through, turn_matrix
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import sample
@@ -54,11 +55,11 @@ def ensemble_displacements(
         samples, turn, shift, blocks = jax.random.split(key, 4)
         angles = jnp.deg2rad(START_DEG) * jax.random.normal(turn, (3,))
         linear = jnp.asarray(turn_matrix(angles))
-        moved = pair.centre_mm - linear @ pair.centre_mm + START_MM * jax.random.normal(shift, (3,))
+        moved = pair.centre_mm - _product(linear, pair.centre_mm) + START_MM * jax.random.normal(shift, (3,))
         rigid = jnp.eye(4).at[:3, :3].set(linear).at[:3, 3].set(moved)
         own = replace(
             pair,
-            start=pair.start @ rigid,
+            start=_product(pair.start, rigid),
             reference_weight=pair.reference_weight * _block_weights(blocks, pair),
         )
         found = solve(own, weights, samples, config=config)
@@ -95,3 +96,8 @@ def second_moment(
     away, bias = displacements_mm - mean, mean - middle_mm
     found: np.ndarray = np.einsum("mia,mjb->iajb", away, away) / (len(away) - 1) + np.einsum("ia,jb->iajb", bias, bias)
     return found
+
+
+@full_precision
+def _product(left: Array, right: Array) -> Array:
+    return left @ right

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
+from sirtjax.ops import full_precision
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._deformable import solve_deformable
@@ -117,6 +118,7 @@ def error_gradient(
     )
 
 
+@full_precision
 def _spline_coefficients(pair: ImagePair) -> ImagePair:
     """The pair with the coefficients of the cubic B-splines that interpolate the floating side.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
+from sirtjax.ops import full_precision
 from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine, through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import Coefficients, deformable_value, displacement_mm, solve_deformable
@@ -272,17 +273,17 @@ def _solve_linear(objective: Objective, at: Array, inputs: PyTree, right: Array,
         count, solved, rest, direction, square, damping, _ = state
         product = jax.jvp(lambda free: jax.grad(objective)(free, inputs), (at,), (direction,))[1]
         # The first direction is the right side itself.
-        first = options.damping * jnp.abs(direction @ product) / square
+        first = options.damping * jnp.abs(_dot(direction, product)) / square
         damping = jnp.where(count == 0, first, damping)
         product = product + damping * direction
-        curvature = direction @ product
+        curvature = _dot(direction, product)
         bends_up = curvature > 0
         length = jnp.where(bends_up, square / jnp.where(bends_up, curvature, 1.0), 0.0)
         left = rest - length * product
-        later = left @ left
+        later = _dot(left, left)
         return count + 1, solved + length * direction, left, left + later / square * direction, later, damping, bends_up
 
-    whole = right @ right
+    whole = _dot(right, right)
     state = (0, jnp.zeros_like(right), right, right, whole, jnp.zeros_like(whole), jnp.array(True))
     solved: Array = jax.lax.while_loop(unfinished, step, state)[1]
     return solved
@@ -298,3 +299,8 @@ def _over_phases(value: Callable[[Array], Array], available: int, count: int) ->
     """The mean over sub-lattices; computed one at a time and recomputed for the gradient to save memory."""
     phases = np.linspace(0, available - 1, min(count, available)).astype(np.int32)
     return jnp.mean(jax.lax.map(jax.checkpoint(value), jnp.asarray(phases)))
+
+
+@full_precision
+def _dot(left: Array, right: Array) -> Array:
+    return left @ right

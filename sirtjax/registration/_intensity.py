@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax import postprocess, spatial
+from sirtjax.ops import full_precision
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.volume import Geometry, Volume
 
@@ -150,6 +151,7 @@ def otsu_threshold(values: Real[np.ndarray, " n"]) -> float:
     return float(edges[1 + int(np.argmax(below * above * apart**2))])
 
 
+@full_precision
 def _inside(image: Geometry, lattice: Geometry) -> NDArray[np.float32]:
     """Returns 1 for the nodes within half a voxel of one of the image's voxel centres, otherwise 0."""
     matrix = image.voxel_from_world @ lattice.affine

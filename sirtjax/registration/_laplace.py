@@ -12,6 +12,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax import spatial
 from sirtjax.compilation_cache import cached_jit
+from sirtjax.ops import full_precision
 from sirtjax.registration._affine import through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import displacement_mm, regularisation_term, solve_deformable
@@ -45,6 +46,7 @@ class Curvature(NamedTuple):
 
 
 @partial(cached_jit, static_argnames=("config",))
+@full_precision
 def curvature_of(
     pair: ImagePair,
     affine: Float[Array, "4 4"],
@@ -152,6 +154,7 @@ def point_basis(
     return found
 
 
+@full_precision
 def _node_basis(nodes: Array, phase: Array, pair: ImagePair, config: RegistrationConfig) -> Array:
     """Weights (points, controls) of the finest level at the sampled nodes of a phase."""
     plan = plan_of(config, affine=False)
@@ -169,6 +172,7 @@ def _axis_weights(n: int, axis: int, config: RegistrationConfig) -> np.ndarray:
     return np.asarray(spatial.bspline_matrix(n, control, taper=config.lattice.edge_taper))
 
 
+@full_precision
 def _gram(basis: Array, blocks: Array) -> Array:
     """The matrix (3 c, 3 c) of blocks (3, 3, n) between all pairs of control values."""
     rows = []

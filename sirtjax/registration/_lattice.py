@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer, Real, Shaped
 
-from sirtjax.ops import FlatGrid, sample_flat_linear
+from sirtjax.ops import FlatGrid, full_precision, sample_flat_linear
 from sirtjax.typing import Array
 
 Triple = tuple[Real[Array, "..."], ...]
@@ -43,6 +43,7 @@ def node_positions_mm(
     return x[:, None, None], y[None, :, None], z[None, None, :]
 
 
+@full_precision
 def blur(array: Float[Array, "i j k *channels"], sigma_nodes: Float[Array, "3"]) -> Float[Array, "i j k *channels"]:
     """Applies a Gaussian to (i, j, k) or (i, j, k, c), with a traced width per axis.
 
@@ -68,6 +69,7 @@ def sample(array: Float[Array, "i j k channels"], index: Triple) -> Float[Array,
     return sample_flat_linear(grid, (i, j, k), fill=0.0)
 
 
+@full_precision
 def sample_smooth(array: Float[Array, "i j k channels"], index: Triple) -> Float[Array, "*points channels"]:
     """Samples of (i, j, k, c) as `sample`, but twice differentiable at the indices (n,).
 

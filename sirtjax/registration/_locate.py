@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from sirtjax import losses
 from sirtjax.compilation_cache import cached_jit
+from sirtjax.ops import full_precision
 from sirtjax.registration._affine import turn_matrix
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._intensity import on_lattice, scaled_image
@@ -177,6 +178,7 @@ def rotation_vectors() -> Float[np.ndarray, "n 3"]:
 
 
 @cached_jit
+@full_precision
 def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tuple[Array, Array]:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating

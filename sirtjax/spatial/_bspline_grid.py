@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from sirtjax.ops import full_precision
 from sirtjax.typing import Array
 
 
@@ -39,6 +40,7 @@ def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> Float[np
     return rounded
 
 
+@full_precision
 def bspline_field(
     coefficients: Float[Array, "a b c 3"], weights: tuple[Float[Array, "i a"], Float[Array, "j b"], Float[Array, "k c"]]
 ) -> Float[Array, "i j k 3"]:

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Float
 
 from sirtjax.errors import GeometryError
-from sirtjax.ops import namespace, sample_linear
+from sirtjax.ops import full_precision, namespace, sample_linear
 from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
@@ -44,6 +44,7 @@ class DisplacementField:
             raise GeometryError(f"floating_from_displaced must be a 4x4 matrix, got shape {tuple(matrix)}")
 
 
+@full_precision
 def sample_displacement(field: DisplacementField, points_mm: Float[Array, "*points 3"]) -> Float[Array, "*points 3"]:
     """Displacements u (..., 3) in mm at world points (..., 3); zero outside the field. Differentiable.
 

@@ -16,7 +16,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Real, Shaped
 
-from sirtjax.ops import FlatGrid, bspline_coefficients, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
+from sirtjax.ops import (
+    FlatGrid,
+    bspline_coefficients,
+    full_precision,
+    sample_flat_bspline,
+    sample_flat_linear,
+    sample_flat_nearest,
+)
 from sirtjax.spatial._affine import AffineTransform, identity
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import Path, Triple, field_volume_ratio, floating_index
@@ -38,6 +45,7 @@ def is_traced(*trees: object) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
 
 
+@full_precision
 def voxel_path(
     source_from_world: Float[Array, "4 4"],
     world_from_reference: Float[Array, "4 4"],
@@ -236,6 +244,7 @@ def block_means(array: Float[Array, "i j k"], blocks: Parts) -> Float[Array, "a 
     return array if max(blocks) == 1 else array.reshape(i, a, j, b, k, c).mean(axis=(1, 3, 5))
 
 
+@full_precision
 def traced_shift(
     voxel_from_world: Float[Array, "4 4"], start: Real[np.ndarray, "3"], blocks: Parts
 ) -> Float[Array, "4 4"]:

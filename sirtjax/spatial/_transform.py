@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from numpy.typing import NDArray
 
-from sirtjax.ops import namespace
+from sirtjax.ops import full_precision, namespace
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField, sample_displacement
 from sirtjax.typing import Array
@@ -128,6 +128,7 @@ def voxel_centres_mm(geometry: Geometry) -> Float[np.ndarray, "i j k 3"]:
     return centres
 
 
+@full_precision
 def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array | None) -> DisplacementField:
     """Returns u(B x) for an affine map B, as displacements B^-1 u on the grid that B maps to the field's grid."""
     back = np.linalg.inv(affine_part(inner))
@@ -138,6 +139,7 @@ def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Arr
     )
 
 
+@full_precision
 def _composed_displacement(outer: Transform, inner: Transform, first: Array | None, geometry: Geometry) -> Array:
     """u(x) + M^-1 v(y), with y where `inner` takes x, u and v the displacements and M its linear part `first`."""
     xp = namespace(*jax.tree.leaves((outer, inner)))
@@ -160,12 +162,14 @@ def _affine_map(transform: Transform) -> Array | None:
     return transform.floating_from_reference
 
 
+@full_precision
 def _product(last: Array, first: Array) -> Array:
     xp = namespace(last, first)
     product: Array = xp.asarray(last) @ xp.asarray(first)
     return product
 
 
+@full_precision
 def _through(matrix: Array, points_mm: Array | Sequence[Sequence[float]]) -> Array:
     xp = namespace(matrix, points_mm)
     points, matrix = xp.asarray(points_mm), xp.asarray(matrix)

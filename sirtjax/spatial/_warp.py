@@ -4,7 +4,7 @@ from typing import Literal
 
 from jaxtyping import Float, Shaped
 
-from sirtjax.ops import namespace, sample_cubic, sample_linear, sample_nearest
+from sirtjax.ops import full_precision, namespace, sample_cubic, sample_linear, sample_nearest
 from sirtjax.spatial._transform import Transform, transform_points, voxel_centres_mm
 from sirtjax.typing import Array
 from sirtjax.volume import Geometry
@@ -12,6 +12,7 @@ from sirtjax.volume import Geometry
 Order = Literal["linear", "nearest", "cubic"]
 
 
+@full_precision
 def floating_coordinates(transform: Transform, reference: Geometry, floating: Geometry) -> Float[Array, "i j k 3"]:
     """Returns the fractional floating indices of every reference voxel. Differentiable.
 

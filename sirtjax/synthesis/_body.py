@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, PRNGKeyArray
 
+from sirtjax.ops import full_precision
 from sirtjax.phantom import ELLIPSOIDS, MAX_LESIONS, Anatomy
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import random_field
@@ -183,6 +184,7 @@ def rotation(angles_rad: Float[jax.Array, "*batch 3"]) -> Float[jax.Array, "*bat
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+@full_precision
 def _view(
     key: PRNGKeyArray,
     height_mm: Float[jax.Array, ""],

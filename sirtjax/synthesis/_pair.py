@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
 from sirtjax import spatial
-from sirtjax.ops import sample_linear
+from sirtjax.ops import full_precision, sample_linear
 from sirtjax.phantom import ELLIPSOID_NAMES
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
@@ -122,6 +122,7 @@ def _image(
     return _Scan(image, jnp.where(seen, labels, 0), seen)
 
 
+@full_precision
 def _moved(
     points: jax.Array, grains: Grains, displacement: jax.Array, body: Body, config: SynthesisConfig
 ) -> tuple[jax.Array, Grains]:

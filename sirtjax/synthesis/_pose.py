@@ -11,6 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from pydantic import Field
 
 from sirtjax.config import IntervalTable
+from sirtjax.ops import full_precision
 from sirtjax.synthesis._body import rotation
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import random_field
@@ -40,6 +41,7 @@ class PoseConfig(IntervalTable):
     fine_mm: Annotated[float, Field(ge=0, le=6)]
 
 
+@full_precision
 def draw_pose_mm(
     key: PRNGKeyArray, liver_mm: Float[jax.Array, "d e f"], config: SynthesisConfig, pose: PoseConfig
 ) -> Float[jax.Array, "3 a b c"]:

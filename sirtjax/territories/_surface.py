@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import InputError
+from sirtjax.ops import full_precision
 from sirtjax.territories._lines import align_directions, check_agreement, check_lines, fit_frame, space_line
 from sirtjax.territories._spline import fit_thin_plate_spline
 from sirtjax.typing import Array, Scalar
@@ -100,6 +101,7 @@ def fit_surface(
     )
 
 
+@full_precision
 def height_mm(surface: DividingSurface, points_mm: Real[Array, "*points 3"]) -> Float[jax.Array, "*points"]:
     """Computes the signed height of points above the surface along its normal; 0 on the surface.
 

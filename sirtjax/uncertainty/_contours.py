@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sirtjax.errors import InputError
+from sirtjax.ops import full_precision
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array
 from sirtjax.uncertainty._function import Arguments, map_first
@@ -176,6 +177,7 @@ def contour_sensitivity(
 
 
 @partial(jax.jit, static_argnums=0)
+@full_precision
 def _derivatives(
     estimate: DoseOfContours,
     distance_mm: jax.Array,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sirtjax import dosimetry
+from sirtjax.ops import full_precision
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._histogram import histogram_points
@@ -41,6 +42,7 @@ def estimated_doses(
     return doses_of_concentration(recovered, distance_mm, regions, shares, lung_shunt_fraction, data)
 
 
+@full_precision
 def doses_of_concentration(
     recovered: Float[Array, "i j k"],
     distance_mm: Float[Array, "m i j k"],
@@ -133,6 +135,7 @@ def recovered_concentration(
     return apply_model(image, *region_model(image, regions, data, shares=shares))
 
 
+@full_precision
 def region_model(
     image: Float[Array, "i j k"],
     regions: Float[Array, "r i j k"],
@@ -199,6 +202,7 @@ def apply_model(
     return found
 
 
+@full_precision
 def deposited_dose_gy(
     recovered: Float[Array, "i j k"],
     in_liver: Float[Array, "i j k"],
@@ -247,6 +251,7 @@ def _delivered(
     return inside, jnp.where(absolute > 0, absolute, relative)
 
 
+@full_precision
 def _steps(
     recovered: Array, regions: Array, shares: Array, factor: jax.Array, data: TreatmentData
 ) -> tuple[jax.Array, jax.Array]:
@@ -276,6 +281,7 @@ def _steps(
     return ratio[None] * step, ratio * tissue
 
 
+@full_precision
 def dose_metrics(
     dose_gy: Float[Array, "i j k"],
     recovered: Float[Array, "i j k"],

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sirtjax import dosimetry
+from sirtjax.ops import full_precision
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._regions import second_difference
 from sirtjax.uncertainty._treatment import TreatmentData
@@ -91,6 +92,7 @@ def edge_response(
     return found
 
 
+@full_precision
 def dose_points(
     dose_gy: Float[Array, "i j k"],
     lesion_response: Float[Array, "i j k"],

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from sirtjax.ops import full_precision
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._treatment import TreatmentData
@@ -33,6 +34,7 @@ class Realignment:
     inverse: Float[Array, "3 3"]
 
 
+@full_precision
 def realignment(
     synthetic: Float[Array, "i j k"],
     regions: Float[Array, "r i j k"],
@@ -79,6 +81,7 @@ def realignment(
     )
 
 
+@full_precision
 def realigned_shift_mm(fit: Realignment, residual: Float[Array, "i j k"]) -> Float[jax.Array, "3"]:
     """Returns the translation of contours that fits them to an image.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from sirtjax.ops import full_precision
 from sirtjax.typing import Array, Scalar
 
 # Largest inward displacement of a contour over the depth of its structure. A limit of a half, in both directions, made
@@ -84,6 +85,7 @@ def second_difference(values: Float[Array, "..."], axis: int) -> Float[jax.Array
     return found
 
 
+@full_precision
 def boundary_field(
     lattice: Float[Array, "m a b c"], shape: tuple[int, ...], *, nodes: Float[Array, "3"] | None = None
 ) -> Float[jax.Array, "m i j k"]:
