@@ -75,4 +75,9 @@ MEASURED_ACTIVITY_RULES: tuple[CheckRule, ...] = (
         "the lung farther than 20 mm from the liver",
         limit=0.98, unit="1",
     ),
+    check_rule(
+        "SJ620", "warning", "Time contradicts the header of the image",
+        "{where}, {value} {unit} apart (more than {limit} {unit}, 1 % of the dose): check both times",
+        unit="h", source="derived: the decay that changes the dose by 1 %",
+    ),
 )  # fmt: skip

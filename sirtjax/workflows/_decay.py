@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from jaxtyping import Float32
@@ -34,10 +35,14 @@ class InjectionDecay:
     Attributes:
       elapsed_h: hours from each injection to the reference time of the image; negative if the injection is later; None
         if one of the two times is unknown.
+      times: time of each injection, from the case or the header of the image; None if unknown.
+      reference: reference time of the image's activity; None if unknown.
       checks: SJ601 for each time that is unknown.
     """
 
     elapsed_h: tuple[float | None, ...]
+    times: tuple[datetime | None, ...]
+    reference: datetime | None
     checks: tuple[Check, ...]
 
     @property
@@ -69,7 +74,7 @@ def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
     stated = any(table.time is not None for table in case.injections)
     # Under the label of another nuclide, the header's injection may be completed to the day of that nuclide.
     own = stated or images.relabelling is not None
-    times = [table.time if own else source.injection_time for table in case.injections]
+    times = tuple(table.time if own else source.injection_time for table in case.injections)
     elapsed = tuple(
         None if time is None or reference is None else dosimetry.hours_between(time, reference) for time in times
     )
@@ -78,7 +83,7 @@ def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
         checks += dosimetry.calibration_checks("the activity image", reference_time_known=False)
     for table, time in zip(case.injections, times, strict=True):
         checks += dosimetry.calibration_checks(_name(table), reference_time_known=time is not None)
-    return InjectionDecay(elapsed, tuple(checks))
+    return InjectionDecay(elapsed, times, reference, tuple(checks))
 
 
 def _name(table: InjectionTable) -> str:

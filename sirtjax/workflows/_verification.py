@@ -41,6 +41,7 @@ from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
 from sirtjax.workflows._results import InjectionResult, Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._steps import made_all, made_images
+from sirtjax.workflows._treatment_times import treatment_time_checks
 from sirtjax.workflows._uncertainty import check_uncertainty, with_intervals
 from sirtjax.workflows._unit_maps import unit_maps
 
@@ -78,6 +79,7 @@ def verify_case(
     images, products = made_images(case, products=products, hooks=hooks)
     checks = (*activity_nuclide_checks(case, images, "verification"), *interval_checks(case, images, "verification"))
     _refuse_absolute_counts(case, images)
+    checks = (*checks, *treatment_time_checks(case, images))
     if plan is not None and case.plan is not None:
         refuse_other_patient(case, images, plan, case.plan)
     planned, registered, products = _registered_plan(case, images, plan, products, hooks)
