@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from sirtjax.losses._mutual_information import PADDING, TAPS, cubic_window
+from sirtjax.losses._mutual_information import PADDING, TAPS, add_rows, cubic_window
 from sirtjax.losses._weighting import TINY, same_shape
 from sirtjax.typing import Array
 
@@ -59,7 +59,7 @@ def correlation_ratio_loss(
     cell = jnp.clip(jnp.floor(lax.stop_gradient(position)), PADDING, bins - PADDING - 1).astype(jnp.int32)
     window = jnp.stack(cubic_window(position - cell), axis=-1) * weight[:, None]
     rows = jnp.concatenate([window, window * centred[:, None]], axis=-1)
-    summed = jnp.zeros((bins, 2 * TAPS), rows.dtype).at[cell].add(rows)
+    summed = add_rows(rows, cell, bins)
     count = sum(jnp.roll(summed[:, tap], tap - 1) for tap in range(TAPS))
     value = sum(jnp.roll(summed[:, TAPS + tap], tap - 1) for tap in range(TAPS))
     # A division by 1 where there is nothing to divide keeps 0 / 0 out of the gradient as well.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from sirtjax.losses._weighting import TINY, same_shape
 from sirtjax.typing import Array
@@ -12,6 +12,9 @@ from sirtjax.typing import Array
 PADDING = 2
 # A cubic B-spline reaches two bins to either side.
 TAPS = 4
+# Points that are added into one float32 histogram. Of several millions in a bin, each further one would be rounded, and
+# from 2^24 on nothing would be added.
+BLOCK = 1 << 16
 
 
 def mutual_information_loss(
@@ -111,12 +114,30 @@ def _histogram(position: Array, column: Array, weights: Array | None, bins: int)
     rows = jnp.stack(cubic_window(position - cell), axis=-1)
     if weights is not None:
         rows = rows * weights[:, None]
-    counted = jnp.zeros((bins * bins, TAPS), rows.dtype)
-    counted = counted.at[cell * bins + column].add(rows, mode="promise_in_bounds")
-    counted = counted.reshape(bins, bins, TAPS)
+    counted = add_rows(rows, cell * bins + column, bins * bins, mode="promise_in_bounds").reshape(bins, bins, TAPS)
     return sum(
         (jnp.roll(counted[..., tap], tap - 1, axis=0) for tap in range(1, TAPS)), jnp.roll(counted[..., 0], -1, 0)
     )
+
+
+def add_rows(
+    rows: Float[Array, "n columns"], cell: Int[Array, " n"], cells: int, *, mode: str | None = None
+) -> Float[jax.Array, "cells columns"]:
+    """Adds rows under their cells: into one histogram for each block of points, which are then added.
+
+    Args:
+      rows: (n, columns) what each point adds.
+      cell: (n,) index of its cell.
+      cells: number of cells; static.
+      mode: of indices outside, as in `jax.numpy.ndarray.at`.
+    """
+    points, columns = rows.shape
+    blocks = max(1, -(-points // BLOCK))
+    if blocks == 1:
+        return jnp.zeros((cells, columns), rows.dtype).at[cell].add(rows, mode=mode)
+    own = cell + cells * (jnp.arange(points, dtype=cell.dtype) // BLOCK)
+    added = jnp.zeros((blocks * cells, columns), rows.dtype).at[own].add(rows, mode=mode)
+    return jnp.sum(added.reshape(blocks, cells, columns), axis=0)
 
 
 def cubic_window(
