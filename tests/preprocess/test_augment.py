@@ -119,3 +119,21 @@ def test_unknown_or_impossible_is_refused():
         preprocess.AugmentConfig(flip=(2.0, 0.0, 0.0))
     with pytest.raises(ValidationError, match="Extra inputs"):
         preprocess.AugmentConfig.model_validate({"mirror": 1})
+
+
+def test_the_elastic_displacement_between_control_points_is_smaller_as_documented():
+    from sirtjax.preprocess._augment import _elastic_mm
+
+    made = preprocess.AugmentConfig(elastic_mm=5.0, elastic_grid_mm=40.0)
+    draw = jax.jit(lambda key: _elastic_mm(key, (48, 48, 48), made, (5.0, 5.0, 5.0)))
+    found = np.stack([np.asarray(draw(jax.random.key(seed))) for seed in range(20)])
+
+    def weight(x):
+        """Keys' cubic interpolation: https://doi.org/10.1109/TASSP.1981.1163711."""
+        near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+        return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+    at = (np.arange(1000) + 0.5) / 1000
+    per_axis = np.mean(sum(weight(np.abs(at - knot)) ** 2 for knot in range(-1, 3)))
+    assert per_axis == pytest.approx(57 / 70, rel=1e-5)
+    assert found.std() == pytest.approx(5.0 * per_axis**1.5, rel=0.03)
