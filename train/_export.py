@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from sirtjax import synthesis
+from sirtjax import io, synthesis
 from sirtjax.errors import ConfigError
 from sirtjax.networks import DeepMedicConfig, NetworkConfig
 from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall
@@ -41,9 +41,11 @@ def model_of_runs(
       The model, with the first run's source, and the "step" of each run's weights; of a single run `model_of_run`.
 
     Raises:
-      ConfigError: a folder is not a run, or a run of another network, other classes or another preparation.
+      ConfigError: the name is not allowed, a folder is not a run, or a run of another network, other classes or another
+        preparation.
       ImageFormatError: there was no validation yet, or nothing was saved.
     """
+    io.check_model_name(name)
     (first, about), *others = (model_of_run(run, name=name, licence=licence, last=last) for run in runs)
     if not others:
         return first, about
@@ -74,9 +76,10 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
       The model, and the "step" of its weights, with the "dsc" of the best validation for those.
 
     Raises:
-      ConfigError: the folder is not a run, or one on several images of a patient together.
+      ConfigError: the name is not allowed, or the folder is not a run, or one on several images of a patient together.
       ImageFormatError: there was no validation yet, or nothing was saved.
     """
+    io.check_model_name(name)
     config = run_config(run)
     if last:
         state = run_state(run)

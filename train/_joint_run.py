@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from sirtjax import networks
+from sirtjax import io, networks
 from sirtjax.errors import ConfigError
 from sirtjax.registration_networks import RegistrationModel, RegistrationModelSpec
 from sirtjax.train._devices import sample_mesh
@@ -163,9 +163,10 @@ def model_of_joint_run(
       The model, and the "step" of its weights, with the "dsc" of the best validation for those.
 
     Raises:
-      ConfigError: the folder is not a run of a registration network.
+      ConfigError: the name is not allowed, or the folder is not a run of a registration network.
       ImageFormatError: there was no validation yet, or nothing was saved.
     """
+    io.check_model_name(name)
     config = joint_run_config(run)
     about: dict[str, Any]
     if last:

@@ -2,8 +2,10 @@
 
 from sirtjax.io._atomic import atomic_folder as atomic_folder
 from sirtjax.io._atomic import atomic_path as atomic_path
+from sirtjax.io._checkpoint import MODEL_NAME as MODEL_NAME
 from sirtjax.io._checkpoint import CheckpointDescription as CheckpointDescription
 from sirtjax.io._checkpoint import Storage as Storage
+from sirtjax.io._checkpoint import check_model_name as check_model_name
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
 from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
@@ -54,6 +56,7 @@ from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
+    "MODEL_NAME",
     "PATIENT_KEYWORDS",
     "SEG_NRRD_SUFFIX",
     "CheckpointDescription",
@@ -68,6 +71,7 @@ __all__ = [
     "atomic_path",
     "check_file",
     "check_finite",
+    "check_model_name",
     "covering_lattice",
     "csv_cell",
     "file_name",

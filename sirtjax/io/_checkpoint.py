@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, cast
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
-from sirtjax.errors import ModelError
+from sirtjax.errors import ConfigError, ModelError
 from sirtjax.io._atomic import atomic_folder
 from sirtjax.parsing import parse_json
 
@@ -18,6 +19,8 @@ from sirtjax.parsing import parse_json
 WEIGHTS, DESCRIPTION = "weights", "checkpoint.json"
 FORMAT, VERSION = "sirtjax-checkpoint", 1
 HALF_MAX = float(np.finfo(np.float16).max)
+# Names of models, which are also names of folders.
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Storage = Literal["float32", "float16"]
 # Nested dictionaries of arrays.
 ArrayTree: TypeAlias = "dict[str, ArrayTree | Shaped[np.ndarray, '...']]"
@@ -42,6 +45,26 @@ class CheckpointDescription(TypedDict):
     arrays: dict[str, list[object]]
     licence: str
     table: dict[str, object]
+
+
+def check_model_name(name: str) -> None:
+    """Checks the name of a model to write.
+
+    Args:
+      name: name of the model.
+
+    Raises:
+      ConfigError: the name contains another character, or begins with one that is not a letter or digit.
+
+    Examples:
+      >>> from sirtjax import io
+      >>> io.check_model_name("site-liver.2")
+    """
+    if re.fullmatch(MODEL_NAME, name) is None:
+        raise ConfigError(
+            f"the name of the model is {name!r}; expected letters (A-Z, a-z), digits, '.', '_' and '-', beginning with "
+            "a letter or digit"
+        )
 
 
 def save_checkpoint(

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from sirtjax import networks
 from sirtjax.config import Table
 from sirtjax.errors import ModelError
-from sirtjax.io import Storage, load_checkpoint, save_checkpoint
+from sirtjax.io import MODEL_NAME, Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import CascadeConfig, Variables
 from sirtjax.preprocess import FixedPreprocessing
 
@@ -34,7 +34,7 @@ class RegistrationModelSpec(Table):
       licence: short name of the licence.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=MODEL_NAME)]
     network: CascadeConfig
     preprocessing: FixedPreprocessing
     shape: tuple[Count, Count, Count]

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from sirtjax import networks
 from sirtjax.config import Table
 from sirtjax.errors import ModelError
-from sirtjax.io import Storage, load_checkpoint, save_checkpoint
+from sirtjax.io import MODEL_NAME, Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import NetworkConfig, Variables
 from sirtjax.postprocess import PostprocessStep
 from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
@@ -24,7 +24,6 @@ from sirtjax.typing import Array
 Count = Annotated[int, Field(ge=1)]
 Axis = Annotated[int, Field(ge=0, le=2)]
 Label = Annotated[int, Field(ge=1, le=65535)]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Tiles(Table):
@@ -59,7 +58,7 @@ class ModelSpec(Table):
       licence: short name of the licence; the text is next to the weights.
     """
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=MODEL_NAME)]
     task: str
     modalities: tuple[Literal["CT", "MR", "PT", "NM"], ...] = ()
     channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("image",)

@@ -83,6 +83,23 @@ def test_the_verb_writes_a_model_that_can_be_read(run, tmp_path, capsys):
     assert segmentation.read_model(target).spec.name == "mine"
 
 
+@pytest.mark.parametrize("name", ["site liver", "-x", "my/../x", "", "lebér", "mine\n"])
+def test_a_name_that_no_model_can_have_is_refused_before_the_weights_are_read(run, tmp_path, capsys, name):
+    for export in (
+        lambda: train.model_of_run(tmp_path, name=name),
+        lambda: train.model_of_runs([tmp_path], name=name),
+        lambda: train.model_of_joint_run(tmp_path, name=name),
+    ):
+        with pytest.raises(ConfigError, match=r"the name of the model is .*expected letters"):
+            export()
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "export", str(run), f"--name={name}", "-o", str(tmp_path / "model")])
+    assert ended.value.code == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "expected letters (A-Z, a-z), digits, '.', '_' and '-', beginning with a letter or digit" in told
+    assert not (tmp_path / "model").exists()
+
+
 DEEPMEDIC = [
     "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
     "network.combined=[2,2]",
