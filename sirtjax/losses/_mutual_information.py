@@ -126,10 +126,10 @@ def add_rows(
     """Adds rows under their cells: into one histogram for each block of points, which are then added.
 
     Args:
-      rows: (n, columns) what each point adds.
-      cell: (n,) index of its cell.
+      rows: (n, columns) values that each point adds to its cell.
+      cell: (n,) index of the cell of each point.
       cells: number of cells; static.
-      mode: of indices outside, as in `jax.numpy.ndarray.at`.
+      mode: treatment of indices outside the histogram, as for `jax.numpy.ndarray.at`.
     """
     points, columns = rows.shape
     blocks = max(1, -(-points // BLOCK))
