@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+# A dummy of PS3.15 has to be a value of its kind, and of no one. Images with it do not state their dates.
+DUMMY_DATE = "19000101"
 _TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
 _DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?([+-]\d{4})?")
 _OFFSET = re.compile(r"[\d.]*([+-])(\d{2})(\d{2})")
@@ -15,11 +17,11 @@ _LARGEST_OFFSET = timedelta(hours=14)
 def dicom_datetime(date: object, time: object) -> datetime | None:
     """Returns the datetime of a DICOM date (DA, YYYYMMDD) and time (TM, HHMMSS.ffffff).
 
-    None if either is unusable.
+    None if either is unusable, or if the date is the dummy of a de-identified file, 1900-01-01.
     """
     digits = str(date or "").strip().replace(".", "").replace("-", "")
     clock = _clock(str(time or ""))
-    if clock is None:
+    if clock is None or digits == DUMMY_DATE:
         return None
     try:
         return datetime.strptime(digits, "%Y%m%d") + clock

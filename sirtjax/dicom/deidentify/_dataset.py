@@ -10,7 +10,8 @@ from typing import Any
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.deidentify._date_shift import DUMMY_DATE, TIME, file_zone, shifted
+from sirtjax.dicom.dataset._time import DUMMY_DATE
+from sirtjax.dicom.deidentify._date_shift import TIME, file_zone, shifted
 from sirtjax.dicom.deidentify._identifiers import Identifiers, names_no_instance
 from sirtjax.dicom.deidentify._pixel_text import remove_pixels
 from sirtjax.dicom.deidentify._profile import basic_profile

@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.dataset._time import utc_offset
+from sirtjax.dicom.dataset._time import DUMMY_DATE, utc_offset
 
-# A PS3.15 dummy has to be a value of its kind, and no one's.
-DUMMY_DATE = "19000101"
 _HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"(?:[0-5]\d|60)"
 TIME = rf"{_HOUR}(?::?{_SIXTY}){{0,2}}(?:\.\d{{1,6}})?"
 _DATE = r"(\d{4})\.?(\d{2})\.?(\d{2})"

@@ -11,6 +11,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from sirtjax.dicom import AnonymiseOptions, anonymise_folder, inspect_folder
+from sirtjax.dicom.dataset._time import DUMMY_DATE, dicom_datetime
 from sirtjax.dicom.deidentify._date_shift import shifted
 from sirtjax.errors import ImageFormatError, InputError, OutputError
 
@@ -145,7 +146,8 @@ def test_nothing_that_identifies_is_left(tmp_path, syntax):
         assert not [element for element in data.iterall() if element.tag.is_private]
         assert (data.PatientID, str(data.PatientName)) == (done.patients[0], f"{done.patients[0]}^")
         assert (data.PatientBirthDate, data.PatientSex, data.AccessionNumber, data.StudyDate) == ("", "", "", "")
-        assert (data.SeriesDate, data.SeriesTime) == ("19000101", "000000")
+        assert (data.SeriesDate, data.SeriesTime) == (DUMMY_DATE, "000000")
+        assert dicom_datetime(data.SeriesDate, data.SeriesTime) is None
         for keyword in (
             "PatientWeight",
             "PatientAge",

@@ -217,6 +217,24 @@ def test_the_moment_the_activity_holds_for(dicom, tmp_path, ct_array, tags, refe
     assert source.reference_time == expected
 
 
+@pytest.mark.parametrize("correction", ["START", "ADMIN", "NONE"])
+@pytest.mark.parametrize("dated", ["", "19000101093000"])
+def test_the_dummy_date_of_a_deidentified_image_is_not_stated(dicom, tmp_path, ct_array, correction, dated):
+    item = tracer(dicom, RadiopharmaceuticalStartDateTime=dated)
+    made = a_pet(dicom, ct_array, SeriesDate="19000101", AcquisitionDate="19000101", DecayCorrection=correction,
+                 AcquisitionDateTime="19000101103000", RadiopharmaceuticalInformationSequence=item)  # fmt: skip
+    image = read_image(dicom.save(made, tmp_path))
+    source = image.source
+    assert (source.acquired, source.series_time, source.reference_time, source.injection_time) == (None,) * 4
+    case = SimpleNamespace(
+        calibration=SimpleNamespace(reference_time=None),
+        injections=[SimpleNamespace(time=datetime(2024, 1, 1, 9, 30), territory="right")],
+    )
+    decay = injection_decay(case, SimpleNamespace(activity=image, relabelling=None))
+    (check,) = decay.checks
+    assert decay.elapsed_h == (None,) and check.message.startswith("the activity image has no reference time")
+
+
 def test_an_injection_before_midnight(dicom, tmp_path, ct_array):
     made = a_pet(
         dicom, ct_array, RadiopharmaceuticalInformationSequence=tracer(dicom, RadiopharmaceuticalStartTime="233000")
