@@ -156,16 +156,29 @@ def rescaled(
       common: `common_factor` of its stack.
 
     Raises:
-      ImageFormatError: several real-world value maps, and not exactly one is for all stored values.
+      ImageFormatError: several real-world value maps, and not exactly one is for all stored values; or a slope of 0,
+        or below 0 for PET and NM, although the stored values differ.
     """
     slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
-    if modality_of(frame.file) not in ("CT", "MR"):
+    modality = modality_of(frame.file)
+    if modality not in ("CT", "MR"):
         scale = _activity_scale(frame, common, stored)
         slope, intercept = scale.slope, scale.intercept
+    _refuse_lost_values(frame, stored, slope, activity=modality not in ("CT", "MR"))
     wide = stored.dtype.itemsize > 2
     with np.errstate(over="ignore"):
         values: NDArray[Any] = stored.astype(np.float64 if wide else np.float32)
         return np.asarray(values * slope + intercept, np.float32)
+
+
+def _refuse_lost_values(frame: Frame, stored: Real[np.ndarray, "*shape"], slope: float, *, activity: bool) -> None:
+    """A slope of 0 makes a slice uniform, one below 0 its activity negative; a uniform slice has no values to lose."""
+    if slope > 0 or (slope < 0 and not activity) or stored.min() == stored.max():
+        return
+    raise ImageFormatError(
+        f"{frame.file.path}: a slope of {slope:g} from stored pixels to values, although the pixels differ "
+        f"({stored.min()} to {stored.max()}); expected a slope above 0, export the series again"
+    )
 
 
 def clamp_padding(frame: Frame, stored: Real[np.ndarray, "*shape"], hu: Float32[np.ndarray, "*shape"]) -> int:

@@ -65,6 +65,26 @@ def test_counts_with_a_factor_of_the_manufacturer(dicom, tmp_path, ct_array):
     np.testing.assert_allclose(image.volume.array, ct_array * 2.5)
 
 
+@pytest.mark.parametrize("slope", [0, -1])
+def test_a_slope_that_loses_the_values_of_a_slice_is_refused(dicom, tmp_path, ct_array, slope):
+    made = a_pet(dicom, ct_array, Units="BQML", RescaleSlope=[2, 2, slope, 2, 2, 2])
+    with pytest.raises(
+        ImageFormatError, match=rf"s\d+\.dcm: a slope of {slope} from stored .* although the pixels dif"
+    ):
+        read_image(dicom.save(made, tmp_path / "varied"))
+    ct_array[:, :, 2] = 0
+    made = a_pet(dicom, ct_array, Units="BQML", RescaleSlope=[2, 2, slope, 2, 2, 2])
+    image = read_image(dicom.save(made, tmp_path / "empty"))
+    np.testing.assert_allclose(image.volume.array, ct_array * 2.0)
+
+
+def test_a_map_with_a_slope_of_zero_is_refused(dicom, tmp_path, ct_array):
+    maps = dicom.Sequence([bq_map(dicom, 0.0)])
+    made = a_pet(dicom, ct_array, Units=None, RealWorldValueMappingSequence=maps)
+    with pytest.raises(ImageFormatError, match="a slope of 0 from stored pixels"):
+        read_image(dicom.save(made, tmp_path))
+
+
 def with_factors(made, factors):
     for data, factor in zip(made, factors, strict=True):
         if factor is not None:
