@@ -53,4 +53,8 @@ ACCUMULATION_RULES: tuple[CheckRule, ...] = (
         "SJ549", "warning", "Patient of the treatments not verified",
         "{where}: compare the patients of the treatments yourself",
     ),
+    check_rule(
+        "SJ559", "warning", "Date of a treatment contradicts its results",
+        "{where}: check the dates, SJ548 depends on the days between treatments",
+    ),
 )  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -45,6 +47,7 @@ class TreatmentPlan:
       errors: codes of its checks with severity "error".
       dose_map: identity of the dose map in the folder of the plan.
       mask_sha256: hash of the voxels of each mask in that folder, by VOI; empty in earlier files, which have none.
+      days: stated treatment date and days of the injections, each once; empty if the file states none.
     """
 
     kind: Literal["plan", "verification"]
@@ -66,6 +69,7 @@ class TreatmentPlan:
     errors: tuple[str, ...]
     dose_map: DoseMapRecord
     mask_sha256: dict[str, str]
+    days: tuple[date, ...] = ()
 
 
 class _Part(BaseModel):
@@ -235,7 +239,21 @@ def _read(path: Path, model: type[_Treatment], what: str) -> TreatmentPlan:
         errors=tuple(sorted({check.code for check in plan.checks if check.severity == "error"})),
         dose_map=_dose_map(plan.dose_map),
         mask_sha256={row.name: row.sha256 for row in plan.written_masks},
+        days=tuple(sorted(set(_days(table)))),
     )
+
+
+def _days(table: dict[str, Any]) -> Iterator[date]:
+    """The treatment date of the record, and the days of the injections of the case."""
+    record, case = table.get("record"), table["provenance"].get("case")
+    injections = case.get("injections") if isinstance(case, dict) else None
+    stated = [record.get("treatment_date")] if isinstance(record, dict) else []
+    stated += [row.get("time") for row in injections if isinstance(row, dict)] if isinstance(injections, list) else []
+    for text in stated:
+        try:
+            yield datetime.fromisoformat(text).date()
+        except (TypeError, ValueError):
+            continue
 
 
 def _dose_map(found: _DoseMap) -> DoseMapRecord:

@@ -13,7 +13,7 @@ from sirtjax.workflows._accumulation_case import Accumulation, SumLimitTable
 from sirtjax.workflows._accumulation_record import AccumulatedVoi, SumLimit, TreatmentResult
 from sirtjax.workflows._sum_overlap import overlapping_fraction
 from sirtjax.workflows._sum_reference import SumReference
-from sirtjax.workflows._treatments import Treatment, hours_apart
+from sirtjax.workflows._treatments import Treatment, date_checks, hours_apart
 
 # Relative; what rounding makes of a value that equals its limit.
 ROUNDING = 1e-6
@@ -107,6 +107,7 @@ def sum_checks(
         *_missing_limit(limits, reference),
         *_different(treatments),
         *(check for one in treatments for check in _not_final(one)),
+        *(check for one in treatments for check in date_checks(one)),
         *_close_in_time(case, treatments),
         *(check for row in rows for check in _volume_and_coverage(row, reference)),
         *(check for one in treatments for check in _lesions(one, reference)),

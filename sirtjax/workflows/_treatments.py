@@ -113,7 +113,17 @@ def hours_apart(first: TreatmentTable, second: TreatmentTable) -> float:
     one, two = first.date, second.date
     if isinstance(one, datetime) and isinstance(two, datetime) and (one.tzinfo is None) == (two.tzinfo is None):
         return abs((two - one).total_seconds()) / 3600.0
-    return abs((_day(second) - _day(first)).days) * 24.0
+    return abs((treatment_day(second) - treatment_day(first)).days) * 24.0
+
+
+def date_checks(one: Treatment) -> tuple[Check, ...]:
+    """Returns SJ559: the date in the file is more than a day from every day that the treatment itself states."""
+    day = treatment_day(one.table)
+    if not one.plan.days or min(abs((day - stated).days) for stated in one.plan.days) <= 1:
+        return ()
+    stated = ", ".join(each.isoformat() for each in one.plan.days)
+    where = f"{one.name} has the date {day.isoformat()} in the file of the treatments and {stated} in its results"
+    return (dosimetry.make_check("SJ559", where=where),)
 
 
 def _read(table: TreatmentTable) -> Treatment:
@@ -183,8 +193,9 @@ def _input_sha256(one: Treatment, role: str) -> str | None:
 
 def _moment(table: TreatmentTable) -> tuple[int, float]:
     seconds = table.date.hour * 3600.0 + table.date.minute * 60.0 if isinstance(table.date, datetime) else 0.0
-    return _day(table).toordinal(), seconds
+    return treatment_day(table).toordinal(), seconds
 
 
-def _day(table: TreatmentTable) -> date:
+def treatment_day(table: TreatmentTable) -> date:
+    """Returns the day of a treatment."""
     return table.date.date() if isinstance(table.date, datetime) else table.date

@@ -272,6 +272,27 @@ def test_treatments_of_two_days_overlap_in_time(folder):
     assert codes(summed(path)[0]) == set()  # no BED, nothing neglected
 
 
+@pytest.mark.parametrize(
+    ("stated", "codes_found"),
+    [
+        ({"record": {"treatment_date": "2026-05-05"}}, set()),
+        ({"record": {"treatment_date": "2025-05-04"}}, {"SJ559"}),
+        ({"provenance.case": {"injections": [{"time": "2026-05-02T09:00:00"}, {"time": None}]}}, {"SJ559"}),
+        ({"provenance.case": {"injections": [{"time": "2026-05-02T09:00:00"}, {"time": "2026-05-03T09:00:00+02:00"}]}},
+         set()),
+        ({"record": {"treatment_date": None}, "provenance.case": {"injections": [{"time": "noon"}]}}, set()),
+        ({"record": None, "provenance.case": {}}, set()),
+    ],
+)  # fmt: skip
+def test_a_date_that_contradicts_the_results_of_its_treatment(folder, stated, codes_found):
+    doses = np.full(SHAPE, 40.0)
+    write_treatment(folder / "second", doses, GRID, masks(GRID), changes=stated)
+    result, _ = summed(write_sum(folder, LIMIT))
+    assert codes(result) == codes_found
+    for check in result.checks:
+        assert "second has the date 2026-05-04 in the file of the treatments and 202" in check.message
+
+
 # What must not pass
 
 
