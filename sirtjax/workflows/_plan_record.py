@@ -244,15 +244,15 @@ def _read(path: Path, model: type[_Treatment], what: str) -> TreatmentPlan:
 
 
 def _days(table: dict[str, Any]) -> Iterator[date]:
-    """The treatment date of the record, and the days of the injections of the case."""
+    """Yields the treatment date of the record and the days of the injections of the case."""
     record, case = table.get("record"), table["provenance"].get("case")
     injections = case.get("injections") if isinstance(case, dict) else None
     stated = [record.get("treatment_date")] if isinstance(record, dict) else []
     stated += [row.get("time") for row in injections if isinstance(row, dict)] if isinstance(injections, list) else []
     for text in stated:
         try:
-            yield datetime.fromisoformat(text).date()
-        except (TypeError, ValueError):
+            yield datetime.fromisoformat(str(text)).date()
+        except ValueError:
             continue
 
 

@@ -117,7 +117,7 @@ def hours_apart(first: TreatmentTable, second: TreatmentTable) -> float:
 
 
 def date_checks(one: Treatment) -> tuple[Check, ...]:
-    """Returns SJ559: the date in the file is more than a day from every day that the treatment itself states."""
+    """Returns SJ559: the date is more than a day from every day that the treatment itself states."""
     day = treatment_day(one.table)
     if not one.plan.days or min(abs((day - stated).days) for stated in one.plan.days) <= 1:
         return ()

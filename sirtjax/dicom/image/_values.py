@@ -172,7 +172,7 @@ def rescaled(
 
 
 def _refuse_lost_values(frame: Frame, stored: Real[np.ndarray, "*shape"], slope: float, *, activity: bool) -> None:
-    """A slope of 0 makes a slice uniform, one below 0 its activity negative; a uniform slice has no values to lose."""
+    """Refuses a slope of 0, which makes a slice uniform, and one below 0, which makes its activity negative."""
     if slope > 0 or (slope < 0 and not activity) or stored.min() == stored.max():
         return
     raise ImageFormatError(
