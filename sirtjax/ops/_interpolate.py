@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float, Integer, Shaped
 
 from sirtjax.ops._namespace import namespace
-from sirtjax.typing import Array, Scalar
+from sirtjax.typing import Array, Numbers, Scalar
 
 Triple = tuple[Float[Array, "*points"], Float[Array, "*points"], Float[Array, "*points"]]
 # Up to so many channels are interpolated one by one; with more, XLA would read the corners again for each.
@@ -165,7 +165,7 @@ def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Scalar = 0.0) -> F
     return _fill(xp, inside, total, fill)
 
 
-def hold(x: Float[Array, "..."], low: Scalar, high: Scalar) -> Float[Array, "..."]:
+def hold(x: Float[Array, "..."], low: Numbers, high: Numbers) -> Float[Array, "..."]:
     """Limits values to an interval; the derivative is 1 on the whole closed interval, and 0 outside.
 
     The derivative of `clip` is 0.5 at both ends, which is neither of the one-sided ones.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Bool, Real
 
 # Elements that are converted to float64 at a time: two blocks fit into the cache of a processor core.
 _BLOCK = 1 << 16
 
 
-def weighted_sum(values: Real[np.ndarray, "..."], weight: Real[np.ndarray, "..."]) -> float:
+def weighted_sum(values: Real[np.ndarray, "..."], weight: Real[np.ndarray, "..."] | Bool[np.ndarray, "..."]) -> float:
     """Computes the sum of values times weights in float64, without a copy of the arrays in float64.
 
     `np.vdot` adds float32 products in float32: over a uniform region of 1.5 million voxels the sum is then 2e-4
@@ -17,7 +17,7 @@ def weighted_sum(values: Real[np.ndarray, "..."], weight: Real[np.ndarray, "..."
 
     Args:
       values: array of any shape, on the host.
-      weight: array of the same shape.
+      weight: array of the same shape; or a mask, which counts as 1 inside.
 
     Returns:
       The sum.
