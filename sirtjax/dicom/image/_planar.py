@@ -18,6 +18,7 @@ from sirtjax.dicom.image._mixed_series import of_two_patients
 from sirtjax.dicom.image._nm import nm_kind
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.dicom.image._stacks import modality_of
+from sirtjax.dicom.image._values import refuse_lost_values
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import PatientFingerprint
 
@@ -150,7 +151,9 @@ def _to_patient(file: DicomFile, picture: NDArray[Any], detector: Any, view: str
             "expected rows across the patient and columns along"
         )
     slope, intercept = optional(file.header.get("RescaleSlope")), optional(file.header.get("RescaleIntercept"))
-    counts = picture * (1.0 if slope is None else slope) + (intercept or 0.0)
+    slope = 1.0 if slope is None else slope
+    refuse_lost_values(file.path, picture, slope, activity=True)
+    counts = picture * slope + (intercept or 0.0)
     turned = counts.T[:: 1 if across > 0 else -1, :: 1 if up > 0 else -1]
     return np.ascontiguousarray(turned, np.float32)
 

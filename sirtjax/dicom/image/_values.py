@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,19 +165,29 @@ def rescaled(
     if modality not in ("CT", "MR"):
         scale = _activity_scale(frame, common, stored)
         slope, intercept = scale.slope, scale.intercept
-    _refuse_lost_values(frame, stored, slope, activity=modality not in ("CT", "MR"))
+    refuse_lost_values(frame.file.path, stored, slope, activity=modality not in ("CT", "MR"))
     wide = stored.dtype.itemsize > 2
     with np.errstate(over="ignore"):
         values: NDArray[Any] = stored.astype(np.float64 if wide else np.float32)
         return np.asarray(values * slope + intercept, np.float32)
 
 
-def _refuse_lost_values(frame: Frame, stored: Real[np.ndarray, "*shape"], slope: float, *, activity: bool) -> None:
-    """Refuses a slope of 0, which makes a slice uniform, and one below 0, which makes its activity negative."""
+def refuse_lost_values(path: Path, stored: Real[np.ndarray, "*shape"], slope: float, *, activity: bool) -> None:
+    """Refuses a slope of 0, which makes a picture uniform, and one below 0, which makes its activity negative.
+
+    Args:
+      path: file of the picture.
+      stored: stored pixels.
+      slope: factor from stored pixels to values.
+      activity: whether the values are counts or activity.
+
+    Raises:
+      ImageFormatError: such a slope, although the stored pixels differ.
+    """
     if slope > 0 or (slope < 0 and not activity) or stored.min() == stored.max():
         return
     raise ImageFormatError(
-        f"{frame.file.path}: a slope of {slope:g} from stored pixels to values, although the pixels differ "
+        f"{path}: a slope of {slope:g} from stored pixels to values, although the pixels differ "
         f"({stored.min()} to {stored.max()}); expected a slope above 0, export the series again"
     )
 

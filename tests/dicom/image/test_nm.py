@@ -279,3 +279,14 @@ def test_views_written_by_us_come_back(tmp_path, whole_body, whole_counts):
     np.testing.assert_allclose(views.anterior, anterior, rtol=1e-6, atol=0.51 * step)
     np.testing.assert_allclose(views.posterior, posterior, rtol=1e-6, atol=0.51 * step)
     assert views.pixel_spacing_mm == pytest.approx((2.2, 2.4)) and views.radionuclides == ("Tc-99m",)
+
+
+@pytest.mark.parametrize("slope", [0, -1])
+def test_a_slope_that_loses_the_counts_of_a_view_is_refused(dicom, tmp_path, slope):
+    picture = RNG.integers(1, 9, (1, 6, 4)).astype(np.uint16)
+    picture[0, 0, 0] = 9
+    settings = {"ImageType": ["ORIGINAL", "PRIMARY", "STATIC"]}
+    front, back = (planar(dicom, picture, [view(dicom, name)], **settings) for name in _VIEWS)
+    back.RescaleSlope, back.RescaleIntercept = slope, 0
+    with pytest.raises(ImageFormatError, match=rf"\.dcm: a slope of {slope} from stored pixels"):
+        read_planar(dicom.save([front, back], tmp_path))
