@@ -173,7 +173,7 @@ def rescaled(
 
 
 def refuse_lost_values(path: Path, stored: Real[np.ndarray, "*shape"], slope: float, *, activity: bool) -> None:
-    """Refuses a slope of 0, which makes a picture uniform, and one below 0, which makes its activity negative.
+    """Refuses a slope that makes different pixels equal or activity negative.
 
     Args:
       path: file of the picture.
