@@ -79,9 +79,11 @@ def _cores(
     }
     liver = inputs.grid.means(np.maximum.reduce([setting.mapped.occupancy["liver"], *weights.values()]))
     liver_mean = weighted_sum(inputs.image, liver) / max(float(liver.sum(dtype=np.float64)), 1e-6)
+    # Below, the image of a core is lost in the blur of the rim: a cold core is hardly ever found, but noise can be.
+    smallest_mm = max(SMALLEST_RADIUS_MM, float(np.mean(inputs.data.fwhm_mm)))
     found = {}
     for row, name in enumerate(inputs.lesions):
-        if name in known or name not in regions.names or radius_mm[name] < SMALLEST_RADIUS_MM:
+        if name in known or name not in regions.names or radius_mm[name] < smallest_mm:
             continue
         core = uncertainty.core_uptake(
             inputs.image,
