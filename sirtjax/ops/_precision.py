@@ -19,7 +19,7 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
     the origin are then displaced by up to 0.1 mm. Networks keep the default, which is faster.
 
     Args:
-      function: function with JAX products. A function that it returns isn't covered.
+      function: function with JAX products. A function that it returns is not covered.
 
     Returns:
       A function with the same arguments and results. The derivatives have the same precision.

@@ -153,5 +153,5 @@ def _simulated(
         inputs=inputs,
         deposit=deposit,
         voxel_ml=setting.mapped.geometry.voxel_volume_ml,
-        necrosis=necrosis(setting, inputs, sources.records).reasons,
+        necrosis=necrosis(setting, inputs, sources.records, fwhm_mm=fwhm_mm).reasons,
     )

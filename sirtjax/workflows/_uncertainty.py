@@ -183,7 +183,7 @@ def _intervals(
     if empty.message:
         return empty, None, Necrosis({}, {})
     corrected = corrected_vois(case, products, setting, deposit, inputs, biology)
-    necrotic = necrosis(setting, inputs, records)
+    necrotic = necrosis(setting, inputs, records, fwhm_mm=fwhm_mm)
     if table.method == "eanm":
         return eanm_intervals(empty, result, corrected), None, necrotic
     try:

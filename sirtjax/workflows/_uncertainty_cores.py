@@ -33,7 +33,9 @@ class Necrosis:
     cold: Mapping[str, uncertainty.CoreUptake]
 
 
-def necrosis(setting: DosimetryContext, inputs: SimulationInputs, records: Sequence[UncertaintySource]) -> Necrosis:
+def necrosis(
+    setting: DosimetryContext, inputs: SimulationInputs, records: Sequence[UncertaintySource], *, fwhm_mm: float
+) -> Necrosis:
     """Returns the lesions with a necrotic part, by their viable masks and by the activity image.
 
     The image is not examined in lesions that are necrotic by their viable mask.
@@ -42,9 +44,10 @@ def necrosis(setting: DosimetryContext, inputs: SimulationInputs, records: Seque
       setting: constants, territories and VOIs of the case.
       inputs: input of the simulations.
       records: sources as they are used.
+      fwhm_mm: stated resolution of the activity image.
     """
     known = necrosis_reasons(setting.vois)
-    cold = {name: core for name, core in _cores(setting, inputs, records, known).items() if core.cold}
+    cold = {name: core for name, core in _cores(setting, inputs, records, known, fwhm_mm).items() if core.cold}
     reasons = dict(known)
     for name, core in cold.items():
         part = round(100.0 * (1.0 + max(core.contrast, -1.0)))
@@ -65,6 +68,7 @@ def _cores(
     inputs: SimulationInputs,
     records: Sequence[UncertaintySource],
     known: Mapping[str, str],
+    fwhm_mm: float,
 ) -> dict[str, uncertainty.CoreUptake]:
     """The uptake in the core of each lesion that is not necrotic by its mask."""
     errors = _errors(setting, records)
@@ -79,8 +83,8 @@ def _cores(
     }
     liver = inputs.grid.means(np.maximum.reduce([setting.mapped.occupancy["liver"], *weights.values()]))
     liver_mean = weighted_sum(inputs.image, liver) / max(float(liver.sum(dtype=np.float64)), 1e-6)
-    # Below, the image of a core is lost in the blur of the rim: a cold core is hardly ever found, but noise can be.
-    smallest_mm = max(SMALLEST_RADIUS_MM, float(np.mean(inputs.data.fwhm_mm)))
+    # Below, a core is lost in the blur of the rim. No core was found there on digital phantoms, but noise can be.
+    smallest_mm = max(SMALLEST_RADIUS_MM, fwhm_mm)
     found = {}
     for row, name in enumerate(inputs.lesions):
         if name in known or name not in regions.names or radius_mm[name] < smallest_mm:

@@ -6,6 +6,7 @@ import pytest
 import uncertain_case
 from scipy import ndimage
 
+from sirtjax import uncertainty
 from sirtjax.io import write_nifti
 from sirtjax.volume import LabelMap, Volume
 from sirtjax.workflows import load_case, plan_case
@@ -104,3 +105,22 @@ def test_a_lesion_with_even_uptake_has_no_check(tmp_path):
     result = planned(tmp_path)
     assert cold_checks(result) == [] and result.uncertainty.row("alpha", "D70").interval is not None
     assert any(band.voi == "alpha" for band in result.uncertainty.histograms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fwhm_mm", "examined"), [(10.0, ["alpha"]), (8.0, ["alpha", "beta"])])
+def test_only_lesions_of_at_least_the_resolution_are_examined(folder, monkeypatch, fwhm_mm, examined):
+    """Beta has a radius of 9.5 mm: in the blur of the rim, a core in it could not be told from noise."""
+    seen = []
+
+    def record(image, regions, *args, lesion, **kwargs):
+        seen.append(float(regions[lesion].sum()))
+
+    monkeypatch.setattr(uncertainty, "core_uptake", record)
+    images = uncertain_case.TABLES["images"]
+    activity = images["activity"] | {"resolution_fwhm_mm": fwhm_mm}
+    monkeypatch.setitem(uncertain_case.TABLES, "images", images | {"activity": activity})
+    planned(folder)
+    volumes = {lesion.name: lesion.volume_ml() for lesion in LESIONS}
+    assert len(seen) == len(examined) and seen == sorted(seen, reverse=True)
+    assert seen[0] / sum(seen) == pytest.approx(volumes["alpha"] / sum(volumes[name] for name in examined), rel=0.05)
