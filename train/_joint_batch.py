@@ -29,7 +29,7 @@ def make_joint_step(
     """Returns one update as a compiled function of the state and of a batch.
 
     The state is given up to the function: its memory is used for the result. Each device computes the gradients of its
-    own pairs, one after the other. The mean over the batch is the same as on one device except for rounding.
+    own pairs, on a CPU one after the other. The mean over the batch is the same as on one device except for rounding.
 
     Args:
       network: the cascades.
@@ -68,10 +68,12 @@ def make_joint_step(
 
 
 def _mean(function: Any, pairs: PyTree) -> Any:
-    """Mean of a function over pairs, with the memory of one."""
+    """Mean of a function over pairs: one after the other with the memory of one on a CPU, together elsewhere."""
     count = jax.tree.leaves(pairs)[0].shape[0]
     if count == 1:
         return function(jax.tree.map(lambda x: x[0], pairs))
+    if jax.default_backend() != "cpu":
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), jax.vmap(function)(pairs))
     like = jax.eval_shape(function, jax.tree.map(lambda x: x[0], pairs))
 
     def more(total: Any, pair: JointPair) -> tuple[Any, None]:

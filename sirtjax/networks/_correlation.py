@@ -91,7 +91,7 @@ def matched_blocks(
         here = lax.dynamic_slice(padded, (corner[0], corner[1], corner[2], 0), one.shape)
         return jnp.mean((one - here) ** 2, axis=-1)
 
-    differences = _smoothed(jnp.moveaxis(lax.map(difference, corners), 0, -1), config.difference_passes)
+    differences = _smoothed(jnp.moveaxis(ops.map_elements(difference, corners), 0, -1), config.difference_passes)
     weights = jax.nn.softmax(-config.sharpness * differences, axis=-1)
     cube = weights.reshape(*weights.shape[:AXES], side, side, side)
     along = [jnp.sum(cube, axis=tuple(AXES + other for other in range(AXES) if other != axis)) for axis in range(AXES)]

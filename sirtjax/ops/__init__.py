@@ -19,6 +19,7 @@ from sirtjax.ops._interpolate import sample_flat_linear as sample_flat_linear
 from sirtjax.ops._interpolate import sample_flat_nearest as sample_flat_nearest
 from sirtjax.ops._interpolate import sample_linear as sample_linear
 from sirtjax.ops._interpolate import sample_nearest as sample_nearest
+from sirtjax.ops._map_elements import map_elements as map_elements
 from sirtjax.ops._namespace import namespace as namespace
 from sirtjax.ops._precision import full_precision as full_precision
 from sirtjax.ops._region_noise import RegionNoise as RegionNoise
@@ -40,6 +41,7 @@ __all__ = [
     "good_fft_size",
     "hold",
     "largest_component",
+    "map_elements",
     "mind_ssc",
     "namespace",
     "region_noise",

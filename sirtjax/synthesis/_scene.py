@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer, PRNGKeyArray
 
+from sirtjax.ops import map_elements
 from sirtjax.synthesis._body import Body
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import doubled, random_field
@@ -43,8 +44,8 @@ def draw_grains(key: PRNGKeyArray, grid: tuple[int, ...], config: SynthesisConfi
 def half_resolution(body: Body, points: Float[jax.Array, "3 d e f"]) -> dict[str, Float[jax.Array, "d e f"]]:
     """Returns smooth distances (mm) on every second point (3, a, b, c): by name, each (a, b, c).
 
-    Plane by plane, which stays in the cache, and because XLA would otherwise compute every surface again for each
-    layer that uses it.
+    Plane by plane on a CPU, which stays in the cache, and because XLA would otherwise compute every surface again for
+    each layer that uses it.
     """
 
     def plane(at: jax.Array) -> dict[str, jax.Array]:
@@ -56,7 +57,7 @@ def half_resolution(body: Body, points: Float[jax.Array, "3 d e f"]) -> dict[str
         every = {**fields, "simulated": simulated, "liver": liver}
         return {name: field.reshape(at.shape[1:]) for name, field in every.items()}
 
-    fields: dict[str, jax.Array] = jax.lax.map(plane, jnp.moveaxis(points, 1, 0))
+    fields: dict[str, jax.Array] = map_elements(plane, jnp.moveaxis(points, 1, 0))
     return fields
 
 
@@ -131,7 +132,7 @@ def painted(
 ]:
     """Returns values, mottle, labels and distances to the liver, each (i, j + 1, k + 1).
 
-    Two planes at a time, which stay in the cache.
+    Two planes at a time on a CPU, which stay in the cache.
 
     Args:
       scene: contents of the patient.
@@ -176,7 +177,7 @@ def painted(
         )
         return *paint(layers, colours, blur_mm=config.spacing_mm, neighbours=config.neighbours), liver
 
-    done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
+    done = map_elements(planes, jnp.arange(config.shape[0] // 2))
     value, rough, labels, liver_mm = (part.reshape(-1, *part.shape[2:]) for part in done)
     return value, rough, labels, liver_mm
 

@@ -257,3 +257,17 @@ def test_vmap_gives_what_jit_gives(samples, bank, whole):
     # Noise and intensities agree but where a choice falls on a boundary.
     assert np.mean(np.abs(np.asarray(many[0]) - image[:3]) > 1e-3) < 1e-3
     assert np.mean(np.asarray(many[1]) != labels[:3]) < 1e-4
+
+
+@pytest.mark.slow
+def test_an_accelerator_draws_the_same_sample_without_loops(monkeypatch, samples, bank, whole):
+    image, labels = samples
+    with monkeypatch.context() as patched:
+        patched.setattr(jax, "default_backend", lambda: "gpu")
+        traced = jax.jit(lambda key, bank: random_sample(key, bank, config=whole)).trace(
+            jax.random.fold_in(jax.random.key(5), 0), bank
+        )
+    assert "scan" not in str(traced.jaxpr)
+    found = traced.lower().compile(compiler_options=QUICK)(jax.random.fold_in(jax.random.key(5), 0), bank)
+    assert np.mean(np.abs(np.asarray(found[0]) - image[0]) > 1e-3) < 1e-3
+    assert np.mean(np.asarray(found[1]) != labels[0]) < 1e-4
