@@ -11,7 +11,7 @@ from sirtjax.ops import full_precision
 from sirtjax.phantom import ELLIPSOIDS, MAX_LESIONS, Anatomy
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import random_field
-from sirtjax.synthesis._shape_bank import ShapeBank, at_index
+from sirtjax.synthesis._shape_bank import ShapeBank, at_index, between
 
 # The average patient's liver (mm): its right edge, its extent front to back and its height, by which the body
 # around a real liver is sized. Evaluated from the simulator's average shapes.
@@ -69,7 +69,7 @@ class Body(NamedTuple):
 def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Body:
     """Returns a random patient around one of the bank's livers, or around the simulator's."""
     keys = jax.random.split(key, 9)
-    shape = at_index(bank, jax.random.randint(keys[0], (), 0, bank.count))
+    shape = _drawn_shape(keys[0], jax.random.fold_in(key, 3), bank, config)
     real = jax.random.uniform(keys[1]) < config.real_fraction
     lowest, highest = shape.box_mm
     extent = highest - lowest
@@ -134,6 +134,17 @@ def shape_points_mm(
     weight = jnp.clip((lowest[0] + length - across) / (0.5 * length), 0.0, 1.0)
     down = middle + (z - middle) / (1.0 + (low - 1.0) * weight)
     return across, jnp.where(z < middle, down, z)
+
+
+def _drawn_shape(key: PRNGKeyArray, mixing_key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> ShapeBank:
+    """One of the bank's shapes, or a shape between two of them."""
+    shape = at_index(bank, jax.random.randint(key, (), 0, bank.count))
+    if not config.mixed_fraction:
+        return shape
+    other_key, weight_key = jax.random.split(mixing_key)
+    other = at_index(bank, jax.random.randint(other_key, (), 0, bank.count))
+    chance, weight = jax.random.uniform(weight_key, (2,))
+    return between(shape, other, jnp.where(chance < config.mixed_fraction, 0.5 * weight, 0.0))
 
 
 def _lobes(key: PRNGKeyArray, config: SynthesisConfig) -> tuple[Float[jax.Array, "3"], Bool[jax.Array, ""]]:

@@ -85,6 +85,7 @@ class UnusualAnatomy(IntervalTable):
       bulging_fraction: fraction of livers with a tumour that bulges out of the surface.
       bulging_radius_mm: bounds of the log-uniform radius of bulging tumours.
       remodelled_fraction: fraction of the bank's livers with a shrunken or elongated right and a large left lobe.
+      narrowed_fraction: fraction of livers with a narrow bridge between their right and left parts.
       nodular_fraction: fraction of livers with a nodular surface.
       full_stomach_fraction: fraction with a stomach full of contents.
       treated_fraction: fraction whose lesions contain iodised oil, on CT.
@@ -99,6 +100,7 @@ class UnusualAnatomy(IntervalTable):
     bulging_fraction: Fraction
     bulging_radius_mm: tuple[Positive, Positive]
     remodelled_fraction: Fraction
+    narrowed_fraction: Fraction = 0.0
     nodular_fraction: Fraction
     full_stomach_fraction: Fraction
     treated_fraction: Fraction
@@ -116,6 +118,7 @@ class SynthesisConfig(IntervalTable):
       shape: voxels of the sample, even numbers.
       spacing_mm: voxel spacing of the sample, which is isotropic.
       real_fraction: fraction of samples whose liver is one of the bank's.
+      mixed_fraction: fraction of those whose liver is between two of the bank's.
       modality: relative weights of kinds of image.
       deformation: size of the patients' deformations.
       view: fields of view.
@@ -140,6 +143,7 @@ class SynthesisConfig(IntervalTable):
     shape: tuple[Size, Size, Size]
     spacing_mm: Annotated[float, Field(ge=2, le=8)]
     real_fraction: Fraction
+    mixed_fraction: Fraction = 0.0
     modality: ModalityShares
     deformation: DeformationConfig
     view: ViewShares

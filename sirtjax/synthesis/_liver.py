@@ -62,6 +62,8 @@ class Contents(NamedTuple):
 
     Attributes:
       cut: (4,) plane of the resection: unit normal and offset; far away if the liver is whole.
+      bridge: (6,) plane in the middle of a narrow bridge (unit normal and offset), depth by which the surface retreats
+        there, and width of the bridge (standard deviation); depth 0 if there is none.
       lesion_mm: (lesions, 3) centres of the lesions.
       stretch: (lesions, 3) stretch of the axes.
       radius_mm: (lesions,) radii; negative for lesions that are not there.
@@ -72,6 +74,7 @@ class Contents(NamedTuple):
     """
 
     cut: Float[jax.Array, "4"]
+    bridge: Float[jax.Array, "6"]
     lesion_mm: Float[jax.Array, "lesions 3"]
     stretch: Float[jax.Array, "lesions 3"]
     radius_mm: Float[jax.Array, " lesions"]
@@ -109,6 +112,7 @@ def draw_contents(
     core = jax.random.uniform(keys[4], (LESIONS,))
     return Contents(
         cut=_cut(keys[5], liver_mm, points_mm, config.resection_fraction),
+        bridge=_bridge(jax.random.fold_in(key, 1), liver_mm, points_mm, config),
         lesion_mm=places[:LESIONS],
         stretch=jnp.exp(0.2 * jax.random.normal(keys[6], (LESIONS, 3))),
         radius_mm=jnp.where(jnp.arange(LESIONS) < count, radius, -_FAR_MM),
@@ -122,10 +126,16 @@ def draw_contents(
 def resected_mm(
     contents: Contents, liver_mm: Float[jax.Array, "*points"], points_mm: Float[jax.Array, " 3 *points"]
 ) -> Float[jax.Array, "*points"]:
-    """Returns the liver (...) without the values beyond its plane of resection."""
-    cut = contents.cut
-    height = cut[0] * points_mm[0] + cut[1] * points_mm[1] + cut[2] * points_mm[2] - cut[3]
-    return jnp.maximum(liver_mm, height)
+    """Returns the liver (...) without the values beyond its plane of resection, narrowed at its bridge."""
+    depth, width = contents.bridge[4], contents.bridge[5]
+    liver_mm = liver_mm + depth * jnp.exp(-0.5 * (_height_mm(contents.bridge, points_mm) / width) ** 2)
+    return jnp.maximum(liver_mm, _height_mm(contents.cut, points_mm))
+
+
+def _height_mm(
+    plane: Float[jax.Array, " plane"], points_mm: Float[jax.Array, " 3 *points"]
+) -> Float[jax.Array, "*points"]:
+    return plane[0] * points_mm[0] + plane[1] * points_mm[1] + plane[2] * points_mm[2] - plane[3]
 
 
 def inside_liver(
@@ -160,16 +170,48 @@ def _cut(
 ) -> Float[jax.Array, "4"]:
     keys = jax.random.split(key, 3)
     # Left and right parts are taken, seldom upper or lower ones.
-    normal = jax.random.normal(keys[0], (3,)) * jnp.array([1.0, 0.5, 0.4])
-    normal = normal / jnp.sqrt(jnp.sum(normal**2) + 1e-6)
+    normal = _unit(jax.random.normal(keys[0], (3,)) * jnp.array([1.0, 0.5, 0.4]))
+    mean, spread = _extent_mm(normal, liver_mm, points_mm)
+    offset = mean + spread * jax.random.uniform(keys[1], minval=0.3, maxval=1.5)
+    done = jax.random.uniform(keys[2]) < fraction
+    return jnp.concatenate([normal, jnp.where(done, offset, 10.0 * _FAR_MM)[None]])
+
+
+def _bridge(
+    key: PRNGKeyArray, liver_mm: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"], config: SynthesisConfig
+) -> Float[jax.Array, "6"]:
+    fraction = 0.0 if config.unusual is None else config.unusual.narrowed_fraction
+    if not fraction:
+        return jnp.array([1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    tilt_key, size_key = jax.random.split(key)
+    # Between right and left, from the middle of the liver to the beginning of the left lobe.
+    normal = _unit(jnp.array([1.0, 0.0, 0.0]) + 0.35 * jax.random.normal(tilt_key, (3,)))
+    mean, spread = _extent_mm(normal, liver_mm, points_mm)
+    chance, place, depth, width = jax.random.uniform(size_key, (4,))
+    sizes = jnp.stack(
+        [
+            mean + spread * (-0.2 + 1.6 * place),
+            jnp.where(chance < fraction, 4.0 + 14.0 * depth, 0.0),
+            5.0 + 15.0 * width,
+        ]
+    )
+    return jnp.concatenate([normal, sizes])
+
+
+def _unit(vector: Float[jax.Array, "3"]) -> Float[jax.Array, "3"]:
+    unit: jax.Array = vector / jnp.sqrt(jnp.sum(vector**2) + 1e-6)
+    return unit
+
+
+def _extent_mm(
+    normal: Float[jax.Array, "3"], liver_mm: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"]
+) -> tuple[Float[jax.Array, ""], Float[jax.Array, ""]]:
+    """Mean and standard deviation of the liver along a direction."""
     inside = (liver_mm < 0).astype(jnp.float32)
     volume = jnp.maximum(jnp.sum(inside), 1.0)
     height = normal[0] * points_mm[0] + normal[1] * points_mm[1] + normal[2] * points_mm[2]
     mean = jnp.sum(inside * height) / volume
-    spread = jnp.sqrt(jnp.sum(inside * (height - mean) ** 2) / volume)
-    offset = mean + spread * jax.random.uniform(keys[1], minval=0.3, maxval=1.5)
-    done = jax.random.uniform(keys[2]) < fraction
-    return jnp.concatenate([normal, jnp.where(done, offset, 10.0 * _FAR_MM)[None]])
+    return mean, jnp.sqrt(jnp.sum(inside * (height - mean) ** 2) / volume)
 
 
 def _branches(

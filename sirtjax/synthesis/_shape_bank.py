@@ -229,3 +229,20 @@ def at_index(bank: ShapeBank, index: Integer[Array, ""]) -> ShapeBank:
     """Returns one shape of the bank (no first axis), by an index that may be traced."""
     shape: ShapeBank = jax.tree.map(lambda array: jnp.asarray(array)[index], bank)
     return shape
+
+
+def between(one: ShapeBank, two: ShapeBank, weight: Float[Array, ""]) -> ShapeBank:
+    """Returns the shape between two shapes (no first axis): the weighted mean of their distances to the surface.
+
+    Args:
+      one: first shape.
+      two: second shape.
+      weight: weight of the second shape, 0 to 1.
+    """
+
+    def mean(first: Array, second: Array) -> Array:
+        value = (1.0 - weight) * first + weight * second
+        return value if jnp.issubdtype(first.dtype, jnp.floating) else jnp.round(value).astype(first.dtype)
+
+    mixed: ShapeBank = jax.tree.map(mean, one, two)
+    return mixed
