@@ -137,6 +137,10 @@ size = 0.02
 size = 0.15
 correlation_fwhm_mm = 15.0
 {shared}
+[uncertainty.outside]
+fraction = 0.02
+size = 0.01
+{shared}
 [uncertainty.half_life]
 size = 0.0
 evidence = "assumed"

@@ -232,6 +232,8 @@ def size_text(one: UncertaintySource) -> str:
     Args:
       one: source.
     """
+    if one.expected is not None:
+        return f"{100 * one.expected:.3g} % ± {100 * one.sizes[0]:.3g} %, taken as 0 by the doses"
     if not any(size > 0 for size in one.sizes):
         return "0: not included"
     if one.unit == "1":

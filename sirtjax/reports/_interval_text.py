@@ -31,6 +31,7 @@ _WORDS = {
     "lesion_shift": "position of each lesion",
     "lung_mass": "lung mass",
     "uptake": "uneven uptake",
+    "outside": "activity outside liver and lungs",
 }
 
 

@@ -59,8 +59,9 @@ class MeasurementErrors(TypedDict):
     displacement of the contours of lesions and liver on a coarse lattice; `territory_mm` (3, d, e, f) that of the
     dividing surfaces. The others are factors about 1, stated over true: `resolution` of the image (true over stated),
     `calibration`, `half_life`, `density` (inverse), `kernel` (range), `lung_mass` (inverse), `residual` (t,) delivered
-    part, `shunt` (t,). `noise` and `uptake` (i, j, k) are independent standard normal numbers; `uptake` is required
-    only for a treatment with a `texture`.
+    part, `shunt` (t,), `outside` (all activity over that in liver and lungs). `noise` and `uptake` (i, j, k) are
+    independent standard normal numbers; `uptake` is required only for a treatment with a `texture`, and `outside` is 1
+    if it is absent.
     """
 
     shift_mm: Float[Array, "3"]
@@ -77,6 +78,7 @@ class MeasurementErrors(TypedDict):
     shunt: Float[Array, " t"]
     noise: Float[Array, "i j k"]
     uptake: NotRequired[Float[Array, "i j k"]]
+    outside: NotRequired[Scalar]
 
 
 def known_treatment(
@@ -157,7 +159,7 @@ def log_ratios(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
     factor = errors["calibration"] * errors["half_life"]
     stated = replace(
         data,
-        activity_mbq=data.activity_mbq * factor * errors["residual"],
+        activity_mbq=data.activity_mbq * factor * errors["residual"] * errors.get("outside", 1.0),
         image_mbq_per_unit=data.image_mbq_per_unit * factor,
         gy_ml_per_mbq=data.gy_ml_per_mbq * errors["density"],
         lung_gy_per_mbq=data.lung_gy_per_mbq * errors["lung_mass"],

@@ -131,7 +131,7 @@ def treatment_intervals(
       lung_shunt_fraction: (t,) measured lung shunt of each injection.
       data: constants of the patient.
       sources: the sources of `MeasurementErrors`, all of them; size 0 for one that is not considered. `uptake` only
-        with `uptake_fraction`.
+        with `uptake_fraction`. `outside` may be omitted.
       key: random key.
       noise_fwhm_mm: width of the correlation of the noise (FWHM).
       noise_fraction: standard deviation of the noise relative to the mean concentration of the liver.
@@ -158,6 +158,8 @@ def treatment_intervals(
         raise InputError("uptake_fraction, uptake_fwhm_mm: expected both or none of them")
     if uptake_fraction is None:
         expected.remove("uptake")
+    if "outside" not in got:
+        expected.remove("outside")
     if expected != got:
         raise InputError(f"sources: missing {sorted(expected - got)}, unknown {sorted(got - expected)}")
     kept = len(np.asarray(data.fractions))

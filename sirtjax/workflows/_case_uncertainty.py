@@ -33,6 +33,16 @@ class RelativeSourceTable(SourceTable):
     size: Relative
 
 
+class OutsideTable(SourceTable):
+    """The fraction of the activity that is outside the liver and the lungs, with its standard deviation.
+
+    A relative calibration, and a lung shunt of the counts of both organs, take it as 0.
+    """
+
+    fraction: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)]
+    size: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)]
+
+
 class CountsTable(SourceTable):
     """The noise of the image after reconstruction, relative to the mean of the liver, and its correlation.
 
@@ -108,6 +118,7 @@ class SourcesTable(Table):
     lesion_shift: LesionShiftTable | None = None
     lung_mass: RelativeSourceTable | None = None
     uptake: UptakeTable | None = None
+    outside: OutsideTable | None = None
 
 
 class UncertaintyPreset(SourcesTable):

@@ -18,7 +18,7 @@ KINDS = ("lesion", "normal liver", "liver")
 # Relative step of the resolution in the derivative of the recovery.
 STEP = 0.02
 # Sources of the case that the formulas do not contain.
-OMITTED = ("counts", "registration", "lesion_shift", "territories", "kernel", "lung_mass", "uptake")
+OMITTED = ("counts", "registration", "lesion_shift", "territories", "kernel", "lung_mass", "uptake", "outside")
 NOT_INCLUDED = (
     "The formulas treat each VOI as a sphere without activity around it.",
     "They omit fits of time-activity curves: microspheres stay where they are.",

@@ -26,6 +26,8 @@ class UncertaintySource:
       origin: publication or measurement that the size comes from.
       evidence: whether the size was measured for this patient or scanner, or is assumed.
       preset: name of the preset that states the source; None if the case does.
+      expected: expected value in `unit` where the plan takes another one, such as the activity outside liver and lungs,
+        which a plan takes as 0; None for all other sources.
     """
 
     name: str
@@ -35,6 +37,7 @@ class UncertaintySource:
     origin: str
     evidence: SourceEvidence
     preset: str | None = None
+    expected: float | None = None
 
 
 @dataclass(frozen=True)

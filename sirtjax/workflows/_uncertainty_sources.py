@@ -14,6 +14,7 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import (
     CountsTable,
     LesionShiftTable,
+    OutsideTable,
     RegistrationSourceTable,
     RelativeSourceTable,
     SourcesTable,
@@ -49,9 +50,10 @@ SIMULATED = {
     "lesion_shift": "lesion_shift_mm",
     "lung_mass": "lung_mass",
     "uptake": "uptake",
+    "outside": "outside",
 }
 # A case may omit these: the result then says that they are not included.
-OPTIONAL = ("lesion_shift", "lung_mass", "uptake")
+OPTIONAL = ("lesion_shift", "lung_mass", "uptake", "outside")
 # What the intervals of no case contain.
 NEVER_INCLUDED = (
     "Differences between the planned and the delivered distribution of the microspheres are not included.",
@@ -157,7 +159,7 @@ def source_records(
         sizes: tuple[float, ...]
         correlation: float | None = None
         origin = table.origin
-        if isinstance(table, RelativeSourceTable):
+        if isinstance(table, RelativeSourceTable | OutsideTable):
             sizes = (table.size,)
             if name == "lung_shunt" and blur is not None:
                 sizes = (math.hypot(table.size, blur.relative_size),)
@@ -182,7 +184,7 @@ def source_records(
             sizes, correlation = (table.noise_fraction,), table.correlation_fwhm_mm  # type: ignore[attr-defined]
         if name == "registration" and aligned_floor_mm(stated, alignment) is not None:
             origin += "; each simulation repeats the alignment"
-        relative = isinstance(table, RelativeSourceTable) or name in _NUMBERS
+        relative = isinstance(table, RelativeSourceTable | OutsideTable) or name in _NUMBERS
         found.append(
             UncertaintySource(
                 name=name,
@@ -192,6 +194,7 @@ def source_records(
                 origin=origin,
                 evidence=table.evidence,
                 preset=stated.presets.get(name),
+                expected=table.fraction if isinstance(table, OutsideTable) else None,
             )
         )
     return tuple(found)
@@ -244,7 +247,7 @@ def simulated_sources(
 ) -> tuple[uncertainty.Source, ...]:
     """Returns every source of the simulations; those that the case does not state have the size 0.
 
-    Only the uneven uptake is absent if it is not stated, because its samples take memory.
+    Only the uneven uptake, whose samples take memory, and the activity outside are absent if they are not stated.
 
     Args:
       records: sources of the case.
@@ -269,7 +272,7 @@ def simulated_sources(
     found = []
     for name, simulated in SIMULATED.items():
         record, shape = by_name.get(name), shapes.get(name, ())
-        if name == "uptake" and stated_uptake(records) is None:
+        if (name == "uptake" and stated_uptake(records) is None) or (name == "outside" and record is None):
             continue
         sizes = (0.0,) if record is None else record.sizes
         if name == "registration" and floor_mm is not None:
@@ -282,6 +285,9 @@ def simulated_sources(
             size = np.sqrt((np.asarray(direction).T ** 2) @ size.astype(np.float64) ** 2).astype(np.float32)
         factor = record is not None and record.unit == "1" and name not in _NUMBERS
         centre = np.full(shape, float(name not in _ABOUT_ZERO), np.float32)
+        if record is not None and record.expected is not None:
+            # The plan distributes all of the activity: its doses are too high by 1 / (1 - fraction).
+            centre, size = centre / (1.0 - record.expected), size / (1.0 - record.expected)
         found.append(
             uncertainty.Source(
                 name=simulated,

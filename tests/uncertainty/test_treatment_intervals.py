@@ -199,6 +199,21 @@ def test_factors_act_as_factors():
     np.testing.assert_allclose(found.mean_gy - ratios(errors(), absolute).mean_gy, np.log(1.1), atol=1e-5)
 
 
+@pytest.mark.slow
+def test_activity_outside_lowers_liver_and_lungs_unless_the_image_states_its_activity():
+    ratios = jax.jit(uncertainty.log_ratios)
+    # 4 % outside: the plan gives its counts to liver and lungs.
+    outside = np.float32(1 / 0.96)
+    plain, found = ratios(errors(), known()), ratios(errors(outside=outside), known())
+    np.testing.assert_allclose(found.mean_gy - plain.mean_gy, -np.log(0.96), atol=1e-5)
+    np.testing.assert_allclose(found.lung_gy - plain.lung_gy, -np.log(0.96), atol=1e-5)
+    np.testing.assert_allclose(found.tn_ratio, plain.tn_ratio, atol=1e-6)
+    absolute = known(data=replace(DATA, image_mbq_per_unit=np.float32(0.01)))
+    plain, found = ratios(errors(), absolute), ratios(errors(outside=outside), absolute)
+    np.testing.assert_allclose(found.mean_gy, plain.mean_gy, atol=1e-6)
+    np.testing.assert_allclose(found.lung_gy - plain.lung_gy, -np.log(0.96), atol=1e-5)
+
+
 def test_a_measurement_without_errors_finds_the_truth():
     found = uncertainty.log_ratios(errors(), known())
     # Uniform regions: only voxels that two regions share are not recovered exactly.

@@ -145,7 +145,7 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     direction = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     sources = simulated_sources(records, spacing_mm=4.0, direction=direction, lesions=2, injections=2)
     by_name = {source.name: source for source in sources}
-    assert set(by_name) == set(SIMULATED.values()) - {"uptake"}  # not stated
+    assert set(by_name) == set(SIMULATED.values()) - {"uptake", "outside"}  # not stated
     assert by_name["shift_mm"].size.tolist() == [3.0, 1.0, 2.0]
     assert by_name["calibration"].distribution == "lognormal" and by_name["calibration"].size == pytest.approx(0.05)
     # 60, 48 and 56 voxels of 4 mm with nodes 20 and 40 mm apart, in places for voxels of up to 5 mm.
@@ -177,6 +177,30 @@ def test_the_uneven_uptake_is_simulated_if_it_is_stated(tmp_path):
     missing = made(tmp_path)
     assert stated_uptake(source_records(stated_sources(missing, missing.uncertainty), None)) is None
     assert any("`uptake`" in text for text in stated_sources(missing, missing.uncertainty).not_included())
+
+
+def test_activity_outside_liver_and_lungs_is_a_factor_about_another_value_than_1(tmp_path):
+    found = made(tmp_path, TABLE | {"outside": {"fraction": 0.04, "size": 0.01, **STATED}})
+    stated = stated_sources(found, found.uncertainty)
+    records = source_records(stated, None)
+    row = next(one for one in records if one.name == "outside")
+    assert (row.sizes, row.unit, row.expected) == ((0.01,), "1", 0.04)
+    more = dict(spacing_mm=4.0, direction=np.eye(3), lesions=2, injections=1)
+    source = {one.name: one for one in simulated_sources(records, **more)}["outside"]
+    assert float(source.centre) == pytest.approx(1 / 0.96) and source.distribution == "lognormal"
+    assert float(source.size) == pytest.approx(0.01 / 0.96)
+    assert not any("`outside`" in text for text in stated.not_included())
+    missing = made(tmp_path)
+    assert any("`outside`" in text for text in stated_sources(missing, missing.uncertainty).not_included())
+    assert all(one.expected is None for one in records if one.name != "outside")
+
+
+@pytest.mark.parametrize("wrong", [{"fraction": 0.6}, {"fraction": -0.1}, {"size": -0.01}, {"fraction": None}])
+def test_an_impossible_activity_outside_is_refused(tmp_path, wrong):
+    table = {"fraction": 0.04, "size": 0.01, **STATED} | wrong
+    table = {key: value for key, value in table.items() if value is not None}
+    with pytest.raises(ConfigError, match=f"uncertainty.outside.{next(iter(wrong))}"):
+        made(tmp_path, TABLE | {"outside": table})
 
 
 def test_an_applied_alignment_is_repeated_and_leaves_its_floor(tmp_path):

@@ -84,6 +84,30 @@ def test_intervals_are_the_same_without_the_budget(folder, plans):
 
 
 @pytest.mark.slow
+def test_activity_outside_moves_every_interval_of_a_relative_calibration(folder, plans):
+    outside = {"fraction": 0.1, "size": 0.0, "origin": "written for tests", "evidence": "assumed"}
+    sources = {**SOURCES, "budget": "none", "outside": outside}
+    found = plan_case(load_case(case.write_case(folder, lesions=LESIONS, **TABLES, uncertainty=sources)))[0]
+    compared = 0
+    for row, other in zip(found.uncertainty.rows, plans[0].uncertainty.rows, strict=True):
+        assert (row.value, row.corrected) == (other.value, other.corrected)
+        if other.interval is None or row.metric not in ("mean", "D70", "T/N"):
+            continue
+        factor = 1.0 if row.metric == "T/N" else 0.9
+        # One more source changes the other random numbers.
+        middle, ends = (0.03, 0.08) if row.metric == "D70" else (0.02, 0.05)
+        for name, accuracy in (("lower", ends), ("median", middle), ("upper", ends)):
+            expected = factor * getattr(other.interval, name)
+            assert getattr(row.interval, name) == pytest.approx(expected, rel=accuracy), (row.voi, row.metric, name)
+        compared += 1
+    assert compared > 6
+    for one, other in zip(found.uncertainty.bounds, plans[0].uncertainty.bounds, strict=True):
+        if other.interval is not None and one.name != "tumour TCP":
+            assert one.interval.median == pytest.approx(other.interval.median / 0.9, rel=0.02), one.name
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(result_to_json(found), allow_nan=False)))
+
+
+@pytest.mark.slow
 def test_intervals_follow_the_schema_and_their_own_order(plans):
     found, _ = plans
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(result_to_json(found), allow_nan=False)))
