@@ -12,7 +12,7 @@ Results = TypeVar("Results")
 
 
 def map_elements(function: Callable[[Elements], Results], elements: Elements) -> Results:
-    """Applies a function to each element along the first axis: one by one on a CPU, all at once on an accelerator.
+    """Applies a function to each element: one by one on a CPU, all at once on an accelerator.
 
     One element stays in the cache of a processor core, so a CPU is fastest if it finishes each element before the next.
     An accelerator would wait for thousands of small kernels; it needs the memory of all elements instead. The choice
@@ -20,7 +20,7 @@ def map_elements(function: Callable[[Elements], Results], elements: Elements) ->
 
     Args:
       function: pure function of one element.
-      elements: pytree of arrays with the same first axis.
+      elements: pytree of arrays whose first axis is that of the elements.
 
     Returns:
       The results, stacked along a first axis.

@@ -232,10 +232,10 @@ def at_index(bank: ShapeBank, index: Integer[Array, ""]) -> ShapeBank:
 
 
 def between(one: ShapeBank, two: ShapeBank, weight: Float[Array, ""]) -> ShapeBank:
-    """Returns the shape between two shapes (no first axis): the weighted mean of their distances to the surface.
+    """Returns the shape whose distances to the surface are the weighted mean of those of two shapes.
 
     Args:
-      one: first shape.
+      one: first shape, without the axis of shapes.
       two: second shape.
       weight: weight of the second shape, 0 to 1.
     """
