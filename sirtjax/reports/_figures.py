@@ -125,18 +125,23 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
     The curves of the other dose method are dashed. With a plan, its curves are dashed and those of the other method
     are dotted.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    colours = iter(colormaps["tab20"].colors)  # type: ignore[attr-defined]  # a listed colour map has colours
+    number = 0
     reach = 0.0
     for voi in vois:
         if not voi.dvh_dose_gy:
             continue
-        colour = LIVER_INK if voi.kind == "normal liver" else next(colours, (0.3, 0.3, 0.3))
-        axes.plot(voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=short(voi.name))
+        colour, mark = NORMAL_LIVER, ""
+        if voi.kind != "normal liver":
+            colour, mark = CURVES[number % len(CURVES)], MARKS[number // len(CURVES) % len(MARKS)]
+            number += 1
+        axes.plot(
+            voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=short(voi.name),
+            marker=mark, markersize=3.5, markevery=0.08,
+        )  # fmt: skip
         reach = max(reach, _dose_at(voi.dvh_dose_gy, voi.dvh_volume_percent, 1.0))
         other = voi.other_dose
         if other is not None:
@@ -159,6 +164,13 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
 
 
 LIVER_INK = "#0b7a55"
+# Histograms: ten colours that are told apart with every kind of colour vision (Petroff 2021, arXiv:2107.02270), then
+# the same ones with marks.
+NORMAL_LIVER = "#000000"
+CURVES = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+MARKS = ("", "o", "^", "s", "x")
 
 
 def interval_figure(injections: Sequence[InjectionResult]) -> Figure:

@@ -18,8 +18,8 @@ from sirtjax.volume import Geometry, LabelMap, bounding_box
 # Shown as radiologists expect: the patient's right on the left, the front on the left of a sagittal cut, head up.
 _LAYOUT = {
     "axial": (0, 1, 1, 2, "RLAP"),
-    "coronal": (0, 2, -1, 1, "RLSI"),
-    "sagittal": (1, 2, -1, 0, "APSI"),
+    "coronal": (0, 2, -1, 1, "RLHF"),
+    "sagittal": (1, 2, -1, 0, "APHF"),
 }
 MARGIN_MM = 30.0
 MIN_MM = 40.0

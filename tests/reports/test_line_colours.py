@@ -1,11 +1,20 @@
 """The colours of the lines in the pictures are told apart with every kind of colour vision."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sirtjax.reports._figures import LESION, LIVER, OTHER_LESION, TERRITORY
+from sirtjax.reports._figures import (
+    CURVES,
+    LESION,
+    LIVER,
+    NORMAL_LIVER,
+    OTHER_LESION,
+    TERRITORY,
+    dvh_figure,
+)
 from sirtjax.reports._isodose_lines import ISODOSE_COLOURS
 
 # Machado, Oliveira, Fernandes, IEEE Trans Vis Comput Graph 2009;15:1291, severity 1: linear RGB.
@@ -41,6 +50,22 @@ def test_lines_of_different_meaning_differ(vision):
         assert distance(first, second, vision) > least, (first, second)
     # A lesion in focus and the others differ in the width of their outline too.
     assert distance(LESION, OTHER_LESION, vision) > LEAST
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_histograms_differ(vision):
+    for first, second in itertools.combinations((NORMAL_LIVER, *CURVES), 2):
+        assert distance(first, second, vision) > LEAST, (first, second)
+
+
+def test_fifty_histograms_have_their_own_colour_or_mark():
+    def voi(number):
+        kind = "normal liver" if number == 0 else "lesion"
+        curve = {"dvh_dose_gy": (0.0, 10.0 + number), "dvh_volume_percent": (100.0, 0.0)}
+        return SimpleNamespace(name=f"lesion {number}", kind=kind, other_dose=None, **curve)
+
+    lines = dvh_figure([voi(number) for number in range(51)], {}).axes[0].lines
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 51
 
 
 def test_the_judge_knows_white_from_black_and_red_from_green():

@@ -253,8 +253,8 @@ def test_the_volume_change_is_that_of_the_transform(pair):
 
 def test_planes_have_their_letters_places_and_scale(true_result, pair):
     svg = panels_of(true_result, pair)["after"].svg
-    letters = re.findall(r">([RLAPSI])</text>", svg)
-    assert letters == list("RLAPRLSIAPSI")
+    letters = re.findall(r">([RLAPHF])</text>", svg)
+    assert letters == list("RLAPRLHFAPHF")
     places = dict(re.findall(r">(\w+, [LPS]) = (-?\d+) mm<", svg))
     assert list(places) == ["axial, S", "coronal, P", "sagittal, L"]
     np.testing.assert_allclose([float(mm) for mm in places.values()], LIVER_MM[[2, 1, 0]], atol=3)

@@ -28,9 +28,9 @@ def test_pixels_run_as_radiologists_see_them(planes):
     axial, coronal, sagittal = (planes[name].points_mm(2.0) for name in ("axial", "coronal", "sagittal"))
     assert planes["axial"].letters == "RLAP"
     assert (np.diff(axial[0, :, 0]) > 0).all() and (np.diff(axial[:, 0, 1]) > 0).all()
-    assert planes["coronal"].letters == "RLSI"
+    assert planes["coronal"].letters == "RLHF"
     assert (np.diff(coronal[0, :, 0]) > 0).all() and (np.diff(coronal[:, 0, 2]) < 0).all()
-    assert planes["sagittal"].letters == "APSI"
+    assert planes["sagittal"].letters == "APHF"
     assert (np.diff(sagittal[0, :, 1]) > 0).all() and (np.diff(sagittal[:, 0, 2]) < 0).all()
 
 
