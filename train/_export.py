@@ -114,7 +114,7 @@ def _preparation(config: TrainingConfig) -> tuple[FixedPreprocessing, Tiles]:
     match config.data:
         case SyntheticConfig() as data:
             shape = tile_shape(config.network, data.patch_shape or data.synthesis.shape)
-            return synthesis.preprocessing_for(data.synthesis), Tiles(shape=shape, overlap=_overlap(config.network))
+            return synthesis.learned_preprocessing(data.synthesis), Tiles(shape=shape, overlap=_overlap(config.network))
         case FilesConfig() as data:
             shape = tile_shape(config.network, data.patch_shape)
             return data.prepared, Tiles(shape=shape, overlap=data.overlap)

@@ -86,6 +86,8 @@ class JointTrainingConfig(Table):
     @property
     def preprocessing(self) -> FixedPreprocessing:
         """Scales of intensities and spacing of the network's images."""
+        if isinstance(self.data, RandomPairsConfig):
+            return synthesis.learned_preprocessing(self.data.synthesis)
         spacing_mm = self.grid[1]
         return synthesis.preprocessing_for(
             synthesis.load_preset("default").model_copy(update={"spacing_mm": spacing_mm})

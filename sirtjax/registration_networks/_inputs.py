@@ -103,8 +103,9 @@ def _side(volume: Volume, grid: Geometry, spec: RegistrationModelSpec, liver: La
     modality = "CT" if volume.unit == "HU" else "MR"
     scale = spec.preprocessing.scale_of(modality)
     if scale is None or volume.unit not in ("HU", "1"):
+        known = " and ".join(one.modality for one in spec.preprocessing.intensities)
         raise ConfigError(
-            f"the network {spec.name} compares CT and MR images, this one has the unit {volume.unit}; "
+            f"the network {spec.name} compares {known} images, this one has the unit {volume.unit}; "
             "choose another preset"
         )
     array = np.asarray(volume.array, np.float32)

@@ -10,6 +10,7 @@ from sirtjax.synthesis._config import load_preset as load_preset
 from sirtjax.synthesis._intensity import CT_WINDOW_HU as CT_WINDOW_HU
 from sirtjax.synthesis._intensity import MR_LIMIT as MR_LIMIT
 from sirtjax.synthesis._intensity import MR_PERCENTILE as MR_PERCENTILE
+from sirtjax.synthesis._intensity import learned_preprocessing as learned_preprocessing
 from sirtjax.synthesis._intensity import preprocessing_for as preprocessing_for
 from sirtjax.synthesis._intensity import scale_sample as scale_sample
 from sirtjax.synthesis._neighbours import FIRST_NEIGHBOUR as FIRST_NEIGHBOUR
@@ -48,6 +49,7 @@ __all__ = [
     "build_shape_bank",
     "config_from_dict",
     "drawn_liver",
+    "learned_preprocessing",
     "list_pair_presets",
     "list_presets",
     "load_pair_preset",

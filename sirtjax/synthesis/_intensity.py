@@ -55,6 +55,24 @@ def preprocessing_for(config: SynthesisConfig) -> FixedPreprocessing:
     )
 
 
+def learned_preprocessing(config: SynthesisConfig) -> FixedPreprocessing:
+    """Returns `preprocessing_for` with only the scales of images that the samples show.
+
+    A network that saw only CTs then refuses an MR image. Random intensities stand for every image other than CT.
+
+    Examples:
+      >>> from sirtjax import synthesis
+      >>> preset = synthesis.load_preset("default")
+      >>> shown = preset.modality.model_copy(update={"mr": 0.0, "random": 0.0})
+      >>> only_ct = preset.model_copy(update={"modality": shown})
+      >>> [scale.modality for scale in synthesis.learned_preprocessing(only_ct).intensities]
+      ['CT']
+    """
+    shown, found = config.modality, preprocessing_for(config)
+    learned = {"CT": shown.ct > 0, "MR": shown.mr + shown.random > 0}
+    return found.model_copy(update={"intensities": tuple(one for one in found.intensities if learned[one.modality])})
+
+
 def _inside_liver(inside: InsideLiver) -> tuple[IntensityScale, IntensityScale]:
     ct, other = OrganWindow(reach=inside.reach_hu), OrganWindow(reach=inside.reach_fraction, relative=True)
     return (

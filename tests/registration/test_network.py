@@ -161,6 +161,19 @@ def test_images_and_masks_that_the_network_was_not_made_for_are_refused(case):
         )
 
 
+def test_a_network_that_learned_only_ct_refuses_mr(case):
+    model = model_that_adds(SHIFT_MM)
+    only_ct = model.spec.preprocessing.intensities[:1]
+    spec = model.spec.model_copy(
+        update={"preprocessing": model.spec.preprocessing.model_copy(update={"intensities": only_ct})}
+    )
+    mr = Volume(np.asarray(case.floating.array), case.floating.geometry, unit="1")
+    with pytest.raises(ConfigError, match="shift compares CT images, this one has the unit 1"):
+        registration_networks.network_displacement(
+            dataclasses.replace(model, spec=spec), case.reference, mr, start_of()
+        )
+
+
 @pytest.mark.slow
 def test_without_steps_the_registration_is_the_prediction(case, tmp_path):
     """The affine stage, then the shift of the network, which the splines represent."""

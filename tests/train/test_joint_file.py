@@ -98,3 +98,9 @@ def test_what_is_wrong_is_named(change, complaint):
         table[key] = {**table[key], **value} if merge else value
     with pytest.raises(ConfigError, match=complaint):
         train.joint_training_from_dict(table, source="x.toml")
+
+
+@pytest.mark.parametrize(("recipe", "modalities"), [("joint-regsegnet", ["CT"]), ("joint-velocity", ["CT", "MR"])])
+def test_a_network_knows_which_images_it_learned(recipe, modalities):
+    found = train.load_joint_training(recipe).preprocessing
+    assert [scale.modality for scale in found.intensities] == modalities
