@@ -14,7 +14,7 @@ import numpy as np
 from joint_cases import GRID, Case, as_labels
 
 from sirtjax import io, registration, registration_networks, segmentation, spatial
-from sirtjax.errors import SirtjaxError
+from sirtjax.errors import ConfigError, SirtjaxError
 from sirtjax.registration import RegistrationConfig, RegistrationResult, Status
 from sirtjax.spatial import Transform
 from sirtjax.volume import Volume
@@ -105,7 +105,10 @@ def _registering(config: RegistrationConfig, *, masks: bool = True, needs_masks:
         given = case.masks() if masks else {}
         if needs_masks and not all(given.values()):
             return None, None, "refused: no liver", True
-        result = registration.register(case.reference, case.floating, config=config, **given)
+        try:
+            result = registration.register(case.reference, case.floating, config=config, **given)
+        except ConfigError as error:  # a kind of image that the network did not learn
+            return None, None, f"refused: {error}", True
         return _carried(case, result.transform, _name(result.status), flagged=result.status is not Status.SUCCESS)
 
     return run
