@@ -18,6 +18,10 @@ The case states the activity outside liver and lungs (2 %, standard deviation 1 
 `--without-outside` the table of rows that were computed without it compares with the doses if no activity were
 there. Nothing is computed again for that.
 
+`--parts` compares the errors of lesions with the width of their intervals after the known errors of calibrator and
+density are removed from both. What remains is that of image, contours and registration. With `--exact-registration`
+the plan gets the true displacement of the diagnostic CT instead.
+
 The truth follows in closed form from the true ratios and volumes of the phantom, without dosimetry code. Many lesions
 have a cold necrotic core, which the contour includes. The phantom has no true lung mass: lung doses are compared at the
 mass of the plan. Seeds with rows in the file are not computed again.
@@ -34,8 +38,9 @@ import shutil
 import tempfile
 import time
 import tomllib
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import nibabel as nib
@@ -57,6 +62,8 @@ NORMAL_LIMIT_GY, LUNG_LIMIT_GY = 90.0, 30.0
 FARTHEST_MM = 12.0
 # The phantoms have even uptake. Intervals do not depend on the budget.
 PLANAR_BLUR_ERROR = 0.2
+# Relative sizes of calibrator, residual and density in `case-uncertainty.toml`.
+CALIBRATOR, DENSITY = (0.078, 0.01), 0.02
 CHANGES = ("uncertainty.uptake.size=0", "uncertainty.budget=none")
 # Patients after which compiled programs are dropped: those of many plans exhaust the memory that a process may map.
 KEPT_PATIENTS = 10
@@ -189,6 +196,21 @@ def core_volumes_ml(folder: Path, lesions: int) -> list[float]:
     return [float(np.sum(cold & (labels == k + 1))) * voxel_ml for k in range(lesions)]
 
 
+class Drawn(NamedTuple):
+    """Standard normal numbers of the errors of one patient, in the order in which they are drawn."""
+
+    fwhm: float
+    shift: Floats
+    activity: float
+    density: float
+
+
+def drawn_errors(seed: int) -> Drawn:
+    """Returns the errors of a patient."""
+    rng = np.random.default_rng([seed, 2])
+    return Drawn(rng.normal(), rng.standard_normal(3), rng.normal(), rng.normal())
+
+
 def planned(case: Path, changes: list[str], *, planar_blur: str | None, fwhm_mm: float) -> Any:
     """Returns the result of a plan; with `planar_blur` it states the resolution of the planar views."""
     if planar_blur is None:
@@ -201,23 +223,27 @@ def planned(case: Path, changes: list[str], *, planar_blur: str | None, fwhm_mm:
     return sj.plan(case, overrides=[*changes, *blur, 'lung_shunt.planar_blur="apply"']).result
 
 
-def rows_of(seed: int, preset: str, folder: Path, *, planar_blur: str | None = None) -> list[Row]:
+def rows_of(
+    seed: int, preset: str, folder: Path, *, planar_blur: str | None = None, exact_registration: bool = False
+) -> list[Row]:
     """Returns one row per dose with an interval, or one row with the reason why there is no plan."""
     simulated = sj.simulate(seed=seed, preset=preset, sessions=["diagnostic_ct", "spect"])
     phantom.write_patient(simulated, folder)
     stated = tomllib.loads((folder / "case-uncertainty.toml").read_text())
     sizes = stated["uncertainty"]
     lengths = {name: (sizes[name]["size_mm"], sizes[name]["correlation_mm"]) for name in ("contours", "territories")}
-    rng = np.random.default_rng([seed, 2])
-    fwhm_mm = stated["images"]["activity"]["resolution_fwhm_mm"] * np.exp(sizes["resolution"]["size"] * rng.normal())
+    drawn = drawn_errors(seed)
+    fwhm_mm = stated["images"]["activity"]["resolution_fwhm_mm"] * np.exp(sizes["resolution"]["size"] * drawn.fwhm)
     truth_folder = folder / "exact"
     shutil.copytree(folder / "truth", truth_folder / "truth")
     shutil.copy(folder / "truth.json", truth_folder)
     redraw(folder, seed, lengths)
-    displace(folder / "images" / "spect.nii.gz", sizes["registration"]["floor_mm"] * rng.standard_normal(3))
+    displace(folder / "images" / "spect.nii.gz", sizes["registration"]["floor_mm"] * drawn.shift)
     start = time.perf_counter(), time.process_time()
     try:
         changes = [f"images.activity.resolution_fwhm_mm={fwhm_mm:.3f}", *CHANGES]
+        if exact_registration:
+            changes.append('registration={method="file", path="truth/spect_displacement.nii.gz"}')
         wrong = np.exp(PLANAR_BLUR_ERROR * np.random.default_rng([seed, 3]).normal())
         planar_mm = phantom.load_preset(preset).planar.fwhm_mm * wrong
         case = folder / "case-uncertainty.toml"
@@ -229,9 +255,9 @@ def rows_of(seed: int, preset: str, folder: Path, *, planar_blur: str | None = N
     if found is None or found.status != "intervals":
         return [{"seed": seed, "dose": "no intervals", "reason": found.message if found else ""}]
     used = {source.name: source.sizes[0] for source in found.sources}
-    factor = np.exp(np.hypot(used["calibration"], used["residual"]) * rng.normal())
+    factor = np.exp(np.hypot(used["calibration"], used["residual"]) * drawn.activity)
     injected = {one.territory: one.activity_mbq * factor for one in result.injections}
-    density = DENSITY_G_PER_ML * np.exp(used["density"] * rng.normal())
+    density = DENSITY_G_PER_ML * np.exp(used["density"] * drawn.density)
     truth, radii = true_doses(truth_folder, injected, density=density, lung_g=result.lung_mass_g)
     codes = sorted({check.code for check in result.checks if check.severity != "info"})
     rows: list[Row] = []
@@ -281,6 +307,27 @@ def without_outside(rows: list[Row], preset: str) -> list[Row]:
     return changed
 
 
+def parts(rows: list[Row]) -> None:
+    """Prints errors and widths of mean doses without the part of calibrator and density."""
+    calibrator, density = np.hypot(*CALIBRATOR), DENSITY
+    found = []
+    for row in rows:
+        if row["dose"] == "mean":
+            one, error = drawn_errors(row["seed"]), np.log(row["median"] / row["truth"])
+            width = np.log(row["upper"] / row["lower"]) / (2.0 * special.ndtri(0.95))
+            rest = width**2 - calibrator**2 - density**2
+            found.append((row["radius_mm"], error + calibrator * one.activity - density * one.density, max(rest, 0.0)))
+    radius, error, variance = np.array(found).T
+    print("radius, mm    n   median error   robust sd of the error   median sd of the interval   missing sd")
+    for low, high in pairwise((6, 10, 12, 15, 20, 25, 40)):
+        inside = (radius >= low) & (radius < high)
+        middle = np.median(error[inside])
+        spread = np.median(np.abs(error[inside] - middle)) / special.ndtri(0.75)
+        stated = np.sqrt(np.median(variance[inside]))
+        missing = np.sqrt(max(spread**2 - stated**2, 0.0))
+        print(f"{low:4} to {high:2}  {inside.sum():4}{middle:15.3f}{spread:25.3f}{stated:28.3f}{missing:13.3f}")
+
+
 def summary(rows: list[Row]) -> None:
     """Prints the coverage of each dose in each group of lesions."""
     groups: list[tuple[str, Any]] = [
@@ -322,10 +369,12 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=40, help="number of patients")
     parser.add_argument("--seeds", help="seeds, separated by commas, instead of a range")
     parser.add_argument("--planar-blur", choices=["apply", "advised"], help="state the resolution of the planar views")
+    parser.add_argument("--exact-registration", action="store_true", help="register by the true displacement")
     parser.add_argument("--preset", default="default", help="preset of the digital phantom")
     parser.add_argument("--rows", type=Path, required=True, help="file of rows, one JSON object per line")
     parser.add_argument("--programs", type=Path, help="folder to keep compiled programs in")
     parser.add_argument("--without-outside", action="store_true", help="compare without activity outside both organs")
+    parser.add_argument("--parts", action="store_true", help="also compare errors and widths without the calibrator's")
     arguments = parser.parse_args()
     if arguments.programs:
         arguments.programs.mkdir(parents=True, exist_ok=True)
@@ -341,14 +390,21 @@ def main() -> None:
     for number, seed in enumerate(seeds):
         if seed not in done:
             with tempfile.TemporaryDirectory() as temporary:
-                added = rows_of(seed, arguments.preset, Path(temporary), planar_blur=arguments.planar_blur)
+                added = rows_of(
+                    seed, arguments.preset, Path(temporary), planar_blur=arguments.planar_blur,
+                    exact_registration=arguments.exact_registration,
+                )  # fmt: skip
             if number % KEPT_PATIENTS == KEPT_PATIENTS - 1:
                 jax.clear_caches()
             rows += added
             with arguments.rows.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in added)
             print(seed, added[-1].get("wall_s", added[-1].get("reason")), flush=True)
-    summary(without_outside(rows, arguments.preset) if arguments.without_outside else rows)
+    if arguments.without_outside:
+        rows = without_outside(rows, arguments.preset)
+    summary(rows)
+    if arguments.parts:
+        parts(rows)
 
 
 if __name__ == "__main__":
