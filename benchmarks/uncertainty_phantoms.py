@@ -38,21 +38,20 @@ import shutil
 import tempfile
 import time
 import tomllib
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
+from uncertainty_phantoms_table import drawn_errors, parts, summary, without_outside
 
 import sirtjax as sj
 from sirtjax import phantom
 from sirtjax.compilation_cache import set_cache_dir
 from sirtjax.errors import SirtjaxError
-from sirtjax.phantom._scene import random_stream
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -62,8 +61,6 @@ NORMAL_LIMIT_GY, LUNG_LIMIT_GY = 90.0, 30.0
 FARTHEST_MM = 12.0
 # The phantoms have even uptake. Intervals do not depend on the budget.
 PLANAR_BLUR_ERROR = 0.2
-# Relative sizes of calibrator, residual and density in `case-uncertainty.toml`.
-CALIBRATOR, DENSITY = (0.078, 0.01), 0.02
 CHANGES = ("uncertainty.uptake.size=0", "uncertainty.budget=none")
 # Patients after which compiled programs are dropped: those of many plans exhaust the memory that a process may map.
 KEPT_PATIENTS = 10
@@ -196,21 +193,6 @@ def core_volumes_ml(folder: Path, lesions: int) -> list[float]:
     return [float(np.sum(cold & (labels == k + 1))) * voxel_ml for k in range(lesions)]
 
 
-class Drawn(NamedTuple):
-    """Standard normal numbers of the errors of one patient, in the order in which they are drawn."""
-
-    fwhm: float
-    shift: Floats
-    activity: float
-    density: float
-
-
-def drawn_errors(seed: int) -> Drawn:
-    """Returns the errors of a patient."""
-    rng = np.random.default_rng([seed, 2])
-    return Drawn(rng.normal(), rng.standard_normal(3), rng.normal(), rng.normal())
-
-
 def planned(case: Path, changes: list[str], *, planar_blur: str | None, fwhm_mm: float) -> Any:
     """Returns the result of a plan; with `planar_blur` it states the resolution of the planar views."""
     if planar_blur is None:
@@ -290,76 +272,6 @@ def rows_of(
         if total.interval is not None:
             add("largest activity", total.value_mbq * strictest, total, estimate=total.corrected_mbq)
     return rows
-
-
-def without_outside(rows: list[Row], preset: str) -> list[Row]:
-    """Returns the rows with the truth for patients without activity outside liver and lungs."""
-    config = phantom.load_preset(preset).maa
-    changed = []
-    for row in rows:
-        # The second number that the phantom draws for the distribution of MAA.
-        random = random_stream(row["seed"], "maa")
-        random.uniform(*config.lung_shunt_fraction)
-        reached = 1.0 - random.uniform(*config.extrahepatic_fraction)
-        if "truth" in row and row["dose"] != "V":
-            row = row | {"truth": row["truth"] * (reached if row["dose"] == "largest activity" else 1 / reached)}
-        changed.append(row)
-    return changed
-
-
-def parts(rows: list[Row]) -> None:
-    """Prints errors and widths of mean doses without the part of calibrator and density."""
-    calibrator, density = np.hypot(*CALIBRATOR), DENSITY
-    found = []
-    for row in rows:
-        if row["dose"] == "mean":
-            one, error = drawn_errors(row["seed"]), np.log(row["median"] / row["truth"])
-            width = np.log(row["upper"] / row["lower"]) / (2.0 * special.ndtri(0.95))
-            rest = width**2 - calibrator**2 - density**2
-            found.append((row["radius_mm"], error + calibrator * one.activity - density * one.density, max(rest, 0.0)))
-    radius, error, variance = np.array(found).T
-    print("radius, mm    n   median error   robust sd of the error   median sd of the interval   missing sd")
-    for low, high in pairwise((6, 10, 12, 15, 20, 25, 40)):
-        inside = (radius >= low) & (radius < high)
-        middle = np.median(error[inside])
-        spread = np.median(np.abs(error[inside] - middle)) / special.ndtri(0.75)
-        stated = np.sqrt(np.median(variance[inside]))
-        missing = np.sqrt(max(spread**2 - stated**2, 0.0))
-        print(f"{low:4} to {high:2}  {inside.sum():4}{middle:15.3f}{spread:25.3f}{stated:28.3f}{missing:13.3f}")
-
-
-def summary(rows: list[Row]) -> None:
-    """Prints the coverage of each dose in each group of lesions."""
-    groups: list[tuple[str, Any]] = [
-        ("all lesions", lambda r: True),
-        ("below 20 mm", lambda r: r["radius_mm"] < 10),
-        ("above 20 mm", lambda r: r["radius_mm"] >= 10),
-    ]
-    parts = [
-        (f"{dose}, {name}", [r for r in rows if r["dose"] == dose and test(r)])
-        for dose in ("mean", "D70", "V")
-        for name, test in groups
-    ]
-    parts += [(dose, [r for r in rows if r["dose"] == dose]) for dose in ("normal liver", "lungs", "largest activity")]
-    print(f"{'dose':24}{'n':>5}{'uncorr':>8}{'est/truth':>11}{'mid/truth':>11}{'cover %':>9}{'below':>7}{'above':>7}")
-    for name, found in parts:
-        if name.startswith("V,"):  # a volume of 0 or 100 % is no test
-            found = [r for r in found if 0.02 < r["truth"] < 0.98]
-        if found:
-            truth, estimate, median, lower, upper = (
-                np.array([r[key] for r in found]) for key in ("truth", "estimate", "median", "lower", "upper")
-            )
-            plain = [r["uncorrected"] / r["truth"] for r in found if r["uncorrected"] is not None]
-            print(f"{name:24}{len(found):5}{np.median(plain) if plain else np.nan:8.2f}"
-                  f"{np.median(estimate / truth):11.3f}{np.median(median / truth):11.3f}"
-                  f"{100 * np.mean((lower <= truth) & (truth <= upper)):9.0f}"
-                  f"{100 * np.mean(truth < lower):7.0f}{100 * np.mean(truth > upper):7.0f}")  # fmt: skip
-    failed = [r for r in rows if r["dose"].startswith("no ")]
-    times = {r["seed"]: (r["wall_s"], r["cpu_s"]) for r in rows if "wall_s" in r}
-    wall, cpu = np.median(list(times.values()), axis=0) if times else (np.nan, np.nan)
-    print(f"{len(times)} patients, {len(failed)} without intervals; median {wall:.0f} s wall, {cpu:.0f} s CPU per plan")
-    for row in failed:
-        print(f"  seed {row['seed']}: {row['reason']}")
 
 
 def main() -> None:

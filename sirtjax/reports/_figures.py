@@ -164,8 +164,8 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
 
 
 LIVER_INK = "#0b7a55"
-# Histograms: ten colours that are told apart with every kind of colour vision (Petroff 2021, arXiv:2107.02270), then
-# the same ones with marks.
+# Curves of histograms: ten colours that colour-blind readers can distinguish (Petroff 2021, arXiv:2107.02270), then the
+# same colours with markers.
 NORMAL_LIVER = "#000000"
 CURVES = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",

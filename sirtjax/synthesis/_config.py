@@ -118,7 +118,7 @@ class SynthesisConfig(IntervalTable):
       shape: voxels of the sample, even numbers.
       spacing_mm: voxel spacing of the sample, which is isotropic.
       real_fraction: fraction of samples whose liver is one of the bank's.
-      mixed_fraction: fraction of those whose liver is between two of the bank's.
+      mixed_fraction: fraction of those whose liver is interpolated between two of the bank's.
       modality: relative weights of kinds of image.
       deformation: size of the patients' deformations.
       view: fields of view.
