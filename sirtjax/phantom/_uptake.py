@@ -7,6 +7,7 @@ from jaxtyping import Float, Integer
 
 from sirtjax.phantom._config import MaaConfig
 from sirtjax.phantom._contrast import microsphere_table
+from sirtjax.phantom._divided_voxels import with_divided_voxels
 from sirtjax.phantom._evaluate import evaluate_grid
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose
@@ -76,9 +77,10 @@ def activity_map(
     """
     table = microsphere_table(uptake.lesion_territory, uptake.tumour_to_normal, uptake.necrosis_to_normal)
     sample = evaluate_grid(anatomy, pose, geometry, table=table, vessels=False)
+    values = with_divided_voxels(sample.value, anatomy, pose, geometry, table=table, columns=2)
     in_body = activity_mbq * (1.0 - uptake.extrahepatic_fraction)
     in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
-    whole_ml = sample.value[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
+    whole_ml = values[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
     right, left = whole_ml[0] * uptake.right_to_left * uptake.treated[0], whole_ml[1] * uptake.treated[1]
     right_fraction = float(right / (right + left))
     totals_mbq = (
@@ -89,10 +91,10 @@ def activity_map(
     )
     concentration = np.zeros(geometry.shape, np.float32)
     for column, total_mbq in enumerate(totals_mbq):
-        concentration += sample.value[..., column] * np.float32(total_mbq / whole_ml[column])
+        concentration += values[..., column] * np.float32(total_mbq / whole_ml[column])
     return ActivityMap(
         mbq_per_ml=concentration,
-        attenuation_per_mm=np.asarray(sample.value[..., 4]),
+        attenuation_per_mm=np.asarray(values[..., 4]),
         organ=np.asarray(sample.organ),
         right_fraction=right_fraction,
     )
