@@ -21,6 +21,7 @@ from sirtjax.uncertainty._contours import contour_sensitivity as contour_sensiti
 from sirtjax.uncertainty._core_model import CoreErrors as CoreErrors
 from sirtjax.uncertainty._core_uptake import CoreUptake as CoreUptake
 from sirtjax.uncertainty._core_uptake import core_uptake as core_uptake
+from sirtjax.uncertainty._core_uptake import relative_core_uptake as relative_core_uptake
 from sirtjax.uncertainty._eanm import EanmUncertainty as EanmUncertainty
 from sirtjax.uncertainty._eanm import eanm_dose_uncertainty as eanm_dose_uncertainty
 from sirtjax.uncertainty._eanm import edge_fraction as edge_fraction
@@ -128,6 +129,7 @@ __all__ = [
     "recovered_concentration",
     "region_model",
     "regions_of",
+    "relative_core_uptake",
     "sampled_uptake",
     "source_value",
     "territory_shares",

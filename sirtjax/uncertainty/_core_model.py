@@ -15,7 +15,10 @@ from sirtjax.partial_volume import SIGMA_PER_FWHM
 # Distance from the contour up to which regions are blurred and up to which voxels are compared, in FWHM.
 MARGIN, REACH = 1.75, 1.0
 # A random field is represented by its largest modes, from this many voxels, up to this part of its variance.
-FIELD_VOXELS, FIELD_VARIANCE, FIELD_MODES = 300, 0.98, 24
+FIELD_VOXELS, FIELD_VARIANCE, FIELD_MODES = 300, 0.98, 48
+# The L of a correlation exp(-d^2 / (2 L^2)) like that of displacements in a case, in its correlation lengths: 0.8 at
+# 0.4 lengths, 0.6 at 0.6 and 0.25 at 1.
+GAUSSIAN_LENGTH = 0.6
 # Correlation of uneven uptake: in the lesion its largest depth, at least one FWHM; around it this many FWHM.
 AROUND = 1.5
 # A contour with the stated error is at most this many standard deviations from its place.
@@ -38,7 +41,7 @@ class CoreErrors:
       noise_fwhm_mm: width of the filter that correlates the noise (FWHM).
       shift_mm: (3,) translation of the image against the contour along the axes of the grid.
       contour_mm: displacement of the contour.
-      contour_correlation_mm: distance over which the displacement is correlated.
+      contour_correlation_mm: correlation length of the displacement, as `[uncertainty.contours]` defines it.
       resolution: relative error of the resolution.
       texture: relative variation of the uptake within the lesion and of the tissue around it.
     """
@@ -130,7 +133,8 @@ def core_scene(
     share = np.where(free > 0.5, others / np.maximum(others.sum(axis=0), SMALLEST), spread).astype(np.float32)
     voxel_mm = float(np.cbrt(np.prod(spacing_mm)))
     near = np.abs(distance) < BAND * errors.contour_mm + 1.5 * voxel_mm
-    outward = errors.contour_mm * smooth_modes(near, spacing_mm, errors.contour_correlation_mm)
+    contour_length_mm = GAUSSIAN_LENGTH * errors.contour_correlation_mm
+    outward = errors.contour_mm * smooth_modes(near, spacing_mm, contour_length_mm)
     within = errors.texture * smooth_modes(parts[lesion] > 0.05, spacing_mm, max(depth_mm, width_mm))
     around = errors.texture * smooth_modes(free > 0.05, spacing_mm, AROUND * width_mm)
     tight = np.array([*errors.shift_mm, errors.resolution], np.float64)

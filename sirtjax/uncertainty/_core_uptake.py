@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
 
 from sirtjax.errors import InputError
@@ -24,7 +24,7 @@ from sirtjax.uncertainty._core_model import (
 # Depths from which tissue counts as core, as fractions of the largest depth.
 DEPTHS = (0.35, 0.5, 0.65)
 # Steps of the fit without a core, and of each fit with one, which starts from it.
-STEPS, CORE_STEPS = 5, 4
+STEPS, CORE_STEPS = 5, 8
 # A step is shortened to these changes: mm of shift, relative width, standard deviations of the contour.
 LONGEST_SHIFT_MM, LONGEST_WIDTH, LONGEST_CONTOUR = 3.0, 0.2, 1.0
 # A smaller core is not fitted, in voxels.
@@ -49,12 +49,15 @@ class CoreUptake:
       standard_error: standard error of `contrast`.
       depth: depth from which tissue counts as core, as a fraction of the largest depth.
       volume_fraction: fraction of the volume of the lesion in this core.
+      profile: pairs of a depth and the change of the uptake beyond it, relative to the rim. It is the mean over the
+        fitted depths, weighted by their likelihoods; no fit counts with a contrast below -1.
     """
 
     contrast: float
     standard_error: float
     depth: float
     volume_fraction: float
+    profile: tuple[tuple[float, float], ...]
 
     @property
     def cold(self) -> bool:
@@ -139,21 +142,64 @@ def core_uptake(
     weight = _weights(scene, errors, liver_mean / scene.scale)
     even = _fit(scene, weight, _start(scene, weight), core_depth=0.0, steps=STEPS)
     position = 1 + len(scene.share)
-    found: CoreUptake | None = None
-    lowest = math.inf
+    found: list[CoreUptake] = []
+    objectives, likelihoods = [], []
     for depth in DEPTHS:
         fit = _fit(scene, weight, np.insert(even.unknowns, position, 0.0), core_depth=depth, steps=CORE_STEPS)
         rim = float(fit.unknowns[0])
-        if rim <= 0 or fit.core_voxels < SMALLEST_CORE or fit.objective >= lowest:
+        if rim <= 0 or fit.core_voxels < SMALLEST_CORE:
             continue
-        lowest = fit.objective
-        found = CoreUptake(
-            contrast=float(fit.unknowns[position]) / rim,
-            standard_error=math.sqrt(float(fit.covariance[position, position])) / rim,
-            depth=depth,
-            volume_fraction=fit.core_voxels / fit.lesion_voxels,
+        contrast = float(fit.unknowns[position]) / rim
+        error = math.sqrt(float(fit.covariance[position, position])) / rim
+        # A contrast below -1 is no uptake: the objective there follows from the curvature.
+        impossible = min(contrast + 1.0, 0.0) / max(error, 1e-6)
+        objectives.append(fit.objective)
+        likelihoods.append(fit.objective + impossible**2)
+        part = fit.core_voxels / fit.lesion_voxels
+        found.append(
+            CoreUptake(
+                contrast=contrast,
+                standard_error=error,
+                depth=depth,
+                volume_fraction=part,
+                profile=((depth, max(contrast, -1.0)),),
+            )
         )
-    return found
+    if not found:
+        return None
+    weight = np.exp(-0.5 * (np.array(likelihoods) - min(likelihoods)))
+    weight /= weight.sum()
+    profile = tuple((one.depth, w * one.profile[0][1]) for one, w in zip(found, weight.tolist(), strict=True))
+    return replace(found[int(np.argmin(objectives))], profile=profile)
+
+
+def relative_core_uptake(
+    distance_mm: Float[np.ndarray, "i j k"], core: CoreUptake, *, spacing_mm: float
+) -> Float32[np.ndarray, "i j k"]:
+    """Returns the uptake within a lesion relative to that of its rim, 1 in the rim.
+
+    Args:
+      distance_mm: (i, j, k) signed distance to the contour of the lesion, negative inside.
+      core: fitted core.
+      spacing_mm: edge of a voxel.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import uncertainty
+      >>> core = uncertainty.CoreUptake(
+      ...     contrast=-0.8, standard_error=0.1, depth=0.5, volume_fraction=0.12, profile=((0.5, -0.8),)
+      ... )
+      >>> distance_mm = np.abs(np.arange(-30.0, 31.0, 4.0))[:, None, None] - 20.0  # a slab of 40 mm
+      >>> shape = uncertainty.relative_core_uptake(distance_mm, core, spacing_mm=4.0)
+      >>> np.round(shape[[4, 7], 0, 0], 1)  # 14 and 2 mm from the middle
+      array([1. , 0.2], dtype=float32)
+    """
+    distance = np.asarray(distance_mm, np.float32)
+    largest_mm = float(-distance.min())
+    found = np.ones(distance.shape, np.float32)
+    for depth, change in core.profile:
+        found += np.float32(change) * np.clip(0.5 - (distance + depth * largest_mm) / spacing_mm, 0.0, 1.0)
+    return np.asarray(np.maximum(found, 0.0), np.float32)
 
 
 def _start(scene: CoreScene, weight: Values) -> Values:

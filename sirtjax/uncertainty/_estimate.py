@@ -142,24 +142,29 @@ def region_model(
     data: TreatmentData,
     *,
     shares: Float[Array, "t i j k"] | None = None,
+    relative_uptake: Float[Array, "n i j k"] | None = None,
 ) -> tuple[Float[jax.Array, "i j k"], Float[jax.Array, "i j k"]]:
-    """Fits a concentration that is uniform within each region to an image.
+    """Fits the concentration of regions, by default uniform within each of them, to an image.
 
     Args:
       image: (i, j, k) measured concentration.
       regions: (r, i, j, k) occupancies that add up to 1.
       data: constants of the patient.
       shares: (t, i, j, k) part of each voxel that each territory supplies; None does not divide lesions.
+      relative_uptake: (n, i, j, k) known shape of the uptake within each lesion; None for uniform lesions.
 
     Returns:
       (i, j, k) concentration of the regions, and the same with the blur of the image.
     """
-    blurred = jax.lax.map(lambda one: gaussian_blur(one, data.spacing_mm, data.fwhm_mm), jnp.asarray(regions))
+    filled = jnp.asarray(regions)
+    if relative_uptake is not None:
+        filled = filled.at[: data.lesions].multiply(relative_uptake)
+    blurred = jax.lax.map(lambda one: gaussian_blur(one, data.spacing_mm, data.fwhm_mm), filled)
     volume = jnp.maximum(jnp.sum(regions, axis=(1, 2, 3)), 1e-3)
     matrix = jnp.tensordot(regions, blurred, axes=((1, 2, 3), (1, 2, 3))) / volume[:, None]
     matrix = matrix + 1e-5 * jnp.eye(len(matrix), dtype=matrix.dtype)  # a region can be empty
     means = jnp.maximum(jnp.linalg.solve(matrix, jnp.tensordot(regions, image, axes=3) / volume), 0.0)
-    synthetic = jnp.tensordot(means, regions, axes=1)
+    synthetic = jnp.tensordot(means, filled, axes=1)
     spread = jnp.tensordot(means, blurred, axes=1)
     if shares is None or len(shares) == 1 or data.lesions == 0:
         return synthetic, spread
@@ -167,7 +172,7 @@ def region_model(
     supplied = jnp.tensordot(regions[:n], share, axes=((1, 2, 3), (1, 2, 3)))  # voxels of each lesion by territory
     parts = means[:n, None] * lesion_profile(means[n:-2], supplied)
     synthetic = jnp.tensordot(means[n:], regions[n:], axes=1) + jnp.einsum(
-        "nt,nijk,tijk->ijk", parts, regions[:n], share
+        "nt,nijk,tijk->ijk", parts, filled[:n], share
     )
     return synthetic, gaussian_blur(synthetic, data.spacing_mm, data.fwhm_mm)
 

@@ -38,6 +38,7 @@ class KnownTreatment:
       data: constants of the patient.
       texture: uneven uptake, of which each simulation samples another one; None simulates `concentration` itself.
       alignment: alignment of the contours to the image, which each simulation repeats; None does not align them.
+      estimate: doses that are estimated from the measured image; None if they are those of `concentration`.
     """
 
     concentration: Float[Array, "i j k"]
@@ -49,6 +50,7 @@ class KnownTreatment:
     data: TreatmentData
     texture: UptakeTexture | None = None
     alignment: Realignment | None = None
+    estimate: DoseMetrics | None = None
 
 
 class MeasurementErrors(TypedDict):

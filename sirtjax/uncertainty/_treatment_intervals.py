@@ -15,7 +15,7 @@ from scipy import special
 from sirtjax.errors import InputError
 from sirtjax.typing import Array, Scalar
 from sirtjax.uncertainty._budget import fractions_by_source
-from sirtjax.uncertainty._estimate import apply_model, region_model
+from sirtjax.uncertainty._estimate import apply_model, doses_of_concentration, region_model
 from sirtjax.uncertainty._intervals import CentredInterval, centred_interval
 from sirtjax.uncertainty._linear import propagate_linear
 from sirtjax.uncertainty._measure import KnownTreatment, MeasurementErrors, known_treatment, log_ratios, transformed
@@ -114,6 +114,7 @@ def treatment_intervals(
     noise_fraction: Scalar,
     uptake_fwhm_mm: Scalar | None = None,
     uptake_fraction: Scalar | None = None,
+    relative_uptake: Float[Array, "n i j k"] | None = None,
     aligned: bool = False,
     count: int = 256,
     linear: bool = False,
@@ -138,6 +139,9 @@ def treatment_intervals(
       uptake_fwhm_mm: width of the correlation of the uneven uptake within regions (FWHM).
       uptake_fraction: standard deviation of the uptake within regions, relative to its mean. None simulates only the
         unevenness that the image shows, noise included.
+      relative_uptake: (n, i, j, k) shape of the uptake within each lesion, such as that of a cold core from
+        `relative_core_uptake`. It belongs to the simulated truth. The estimate takes lesions as uniform, and the
+        interval is freed from the bias that follows. None simulates what the image shows.
       aligned: whether the contours were aligned to the image by `partial_volume.align_masks`. The simulations then
         repeat it, and `shift_mm` is only the displacement that an alignment cannot find.
       count: number of simulated measurements, a power of two from 64.
@@ -166,12 +170,14 @@ def treatment_intervals(
     wide = replace(data, fractions=np.concatenate([np.asarray(data.fractions, np.float32), VOLUMES]))
     known = _known(
         image, distance_mm, lung_shunt_fraction, wide, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction,
-        uptake_fwhm_mm=uptake_fwhm_mm, uptake_fraction=uptake_fraction, aligned=aligned,
+        uptake_fwhm_mm=uptake_fwhm_mm, uptake_fraction=uptake_fraction,
+        relative_uptake=relative_uptake, aligned=aligned,
     )  # fmt: skip
     sampling, directions, sets = jax.random.split(key, 3)
     sampled = propagate_samples(log_ratios, sources, sampling, args=(known,), count=count, batch_size=batch_size)
-    # The truth that is simulated is the estimate.
-    every = DoseMetrics(*(np.asarray(values, np.float64) for values in known.truth))
+    # Without a known shape of the uptake, the truth that is simulated is the estimate.
+    estimated = known.truth if known.estimate is None else known.estimate
+    every = DoseMetrics(*(np.asarray(values, np.float64) for values in estimated))
     middle, unravel = _flat(transformed(every)), _unraveller(every)
     found = centred_interval(np.exp(middle), np.exp(sampled.samples), level=level)
     bands = [_doses(unravel(np.log(one))) for one in (found.median, found.lower, found.upper)]
@@ -187,7 +193,7 @@ def treatment_intervals(
     ratios, deviation = narrow(ratios, volumes.log_ratios), narrow(deviation, volumes.standard_deviation)
     error = narrow(error, volumes.standard_deviation_error)
     whole = known
-    known = replace(known, data=data, truth=known.truth._replace(d_gy=known.truth.d_gy[:, :kept]))
+    known = replace(known, data=data, estimate=None, truth=known.truth._replace(d_gy=known.truth.d_gy[:, :kept]))
     unravel = _unraveller(estimate)
     derivative = different = budget = budget_error = None
     if linear:
@@ -232,11 +238,12 @@ def _known(
     noise_fraction: Scalar,
     uptake_fwhm_mm: Scalar | None = None,
     uptake_fraction: Scalar | None = None,
+    relative_uptake: Array | None = None,
     aligned: bool = False,
 ) -> KnownTreatment:
     regions = regions_of(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
     shares = territory_shares(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
-    synthetic, spread = region_model(image, regions, data, shares=shares)
+    synthetic, spread = region_model(image, regions, data, shares=shares, relative_uptake=relative_uptake)
     texture = None
     if uptake_fraction is not None and uptake_fwhm_mm is not None:
         texture = uptake_texture(
@@ -259,6 +266,11 @@ def _known(
         noise_fraction=noise_fraction,
         texture=texture,
     )
+    if relative_uptake is not None:  # the estimate and the alignment take lesions as uniform
+        synthetic, spread = region_model(image, regions, data, shares=shares)
+        recovered = apply_model(image, synthetic, spread)
+        estimate = doses_of_concentration(recovered, distance_mm, regions, shares, lung_shunt_fraction, data)
+        known = replace(known, estimate=estimate)
     if not aligned:
         return known
     return replace(known, alignment=realignment(synthetic, regions, distance_mm, data, noise_scale=known.noise_scale))

@@ -147,11 +147,12 @@ def _simulated(
 ) -> Simulated:
     biology = biology_sets(case, sphere_type=setting.protocol.device)
     inputs = simulation_inputs(case, products, setting, deposit, (), activity_mbq.tolist(), biology, fwhm_mm=fwhm_mm)
+    necrotic = necrosis(setting, inputs, sources.records, fwhm_mm=fwhm_mm)
     return Simulated(
-        found=simulate(setting, inputs, sources, table, linear=False, budget_count=None),
+        found=simulate(setting, inputs, sources, table, linear=False, budget_count=None, cold=necrotic.cold),
         corrected=corrected_vois(case, products, setting, deposit, inputs, biology),
         inputs=inputs,
         deposit=deposit,
         voxel_ml=setting.mapped.geometry.voxel_volume_ml,
-        necrosis=necrosis(setting, inputs, sources.records, fwhm_mm=fwhm_mm).reasons,
+        necrosis=necrotic.reasons,
     )

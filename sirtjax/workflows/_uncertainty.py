@@ -188,7 +188,9 @@ def _intervals(
         return eanm_intervals(empty, result, corrected), None, necrotic
     try:
         linear = table.budget != "none"
-        found = simulate(setting, inputs, sources, table, linear=linear, budget_count=empty.budget_samples)
+        found = simulate(
+            setting, inputs, sources, table, linear=linear, budget_count=empty.budget_samples, cold=necrotic.cold
+        )
     except InputError as error:  # an interval that cannot be computed must not lose the plan
         return replace(empty, message=str(error)), None, necrotic
     bounds, activities = activity_rows(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import uncertainty
@@ -151,6 +152,7 @@ def simulate(
     *,
     linear: bool,
     budget_count: int | None,
+    cold: Mapping[str, uncertainty.CoreUptake],
 ) -> uncertainty.TreatmentIntervals:
     """Returns the simulations of a case.
 
@@ -161,6 +163,7 @@ def simulate(
       table: number of simulations, seed and level.
       linear: whether to propagate linearly as well.
       budget_count: samples of each set of the budget; None omits it.
+      cold: cold core of each lesion that has one, from `necrosis`.
 
     Raises:
       InputError: an input has no interval.
@@ -187,6 +190,7 @@ def simulate(
         noise_fraction=0.0 if counts is None else counts.sizes[0],
         uptake_fwhm_mm=None if uptake is None else uptake.correlation_mm,
         uptake_fraction=None if uptake is None else uptake.sizes[0],
+        relative_uptake=_relative_uptake(inputs, cold),
         aligned=case_sources.floor_mm is not None,
         count=table.samples,
         linear=linear,
@@ -194,6 +198,18 @@ def simulate(
         batch_size=BATCH,
         level=table.level,
     )
+
+
+def _relative_uptake(
+    inputs: SimulationInputs, cold: Mapping[str, uncertainty.CoreUptake]
+) -> Float32[np.ndarray, "n i j k"]:
+    """Shapes of the uptake in lesions: the same array without a cold core, so that no patient compiles again."""
+    found = np.ones((inputs.data.lesions, *inputs.image.shape), np.float32)
+    for row, name in enumerate(inputs.lesions):
+        if name in cold:
+            outline = np.asarray(inputs.distance_mm[row])
+            found[row] = uncertainty.relative_core_uptake(outline, cold[name], spacing_mm=inputs.grid.spacing_mm)
+    return found
 
 
 def dose_spread(

@@ -140,7 +140,9 @@ def test_errors_widen_the_standard_error():
 
 def test_a_core_is_cold_beyond_both_limits():
     def core(contrast, error):
-        return uncertainty.CoreUptake(contrast=contrast, standard_error=error, depth=0.5, volume_fraction=0.1)
+        return uncertainty.CoreUptake(
+            contrast=contrast, standard_error=error, depth=0.5, volume_fraction=0.1, profile=((0.5, contrast),)
+        )
 
     assert core(-0.26, 0.05).cold and not core(-0.24, 0.05).cold
     assert core(-0.52, 0.2).cold and not core(-0.48, 0.2).cold
