@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from uncertainty_phantoms import Floats, smooth
+from uncertainty_phantoms import Floats, dividing_surface_mm, smooth
 
 from sirtjax import phantom, uncertainty
 from sirtjax.errors import ComputationError
@@ -113,8 +113,7 @@ def rows_of(seed: int, config: phantom.PhantomConfig) -> list[Row]:
     values = np.unique(territories[territories > 0])
     parts = [whole]
     if len(values) == 2:
-        away = [ndimage.distance_transform_edt(territories != value, sampling=spacing) for value in values]
-        level = (away[1] - away[0]) / 2.0
+        level = -dividing_surface_mm(territories, values, np.asarray(spacing, np.float64))
         level = level + TERRITORY_MM * smooth(rng, territories.shape, spacing, TERRITORY_LENGTH_MM)
         first = occupancy(warped(level))
         parts = [whole * first, whole * (1.0 - first)]

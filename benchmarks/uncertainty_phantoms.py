@@ -96,6 +96,14 @@ def grown(mask: NDArray[np.bool_], outward_mm: Floats, spacing_mm: Floats) -> ND
     return found
 
 
+def dividing_surface_mm(labels: NDArray[Any], values: NDArray[Any], spacing_mm: Floats) -> Floats:
+    """Returns the signed distance to the surface between two territories, positive in the second."""
+    to_first, to_second = (ndimage.distance_transform_edt(labels != value, sampling=spacing_mm) for value in values)
+    # One of both is 0 within a territory. The surface is half a voxel before the first centre of the other one.
+    away: Floats = to_first - to_second
+    return away - np.sign(away) * 0.5 * float(np.cbrt(np.prod(spacing_mm)))
+
+
 def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> None:
     """Displaces the contours and the territories of a simulated patient, as another observer would draw them."""
     rng = np.random.default_rng([seed, 1])
@@ -124,9 +132,7 @@ def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> No
     values = np.unique(labels[labels > 0])
     if len(values) == 2:
         size, length = sizes["territories"]
-        distance = [ndimage.distance_transform_edt(labels != value, sampling=spacing) for value in values]
-        # Positive in the second territory; half the difference is the distance to the surface between both.
-        level = (distance[0] - distance[1]) / 2 + size * smooth(rng, labels.shape, spacing, length)
+        level = dividing_surface_mm(labels, values, spacing) + size * smooth(rng, labels.shape, spacing, length)
         store("diagnostic_ct_territories", image, np.where(labels > 0, values[(level > 0).astype(int)], 0))
 
 

@@ -46,6 +46,23 @@ def test_a_contour_is_displaced_by_the_whole_size(spacing_mm, outward_mm):
     assert np.mean(grown) - np.mean(radii) == pytest.approx(outward_mm, abs=0.2)
 
 
+@pytest.mark.parametrize("spacing_mm", [(2.0, 2.0, 2.0), (1.5, 2.0, 2.5)])
+def test_the_surface_between_territories_is_displaced_by_the_whole_size(spacing_mm):
+    shape = (60, 30, 24)
+    x, y, z = (s * (np.arange(n) + 0.5 - n / 2) for n, s in zip(shape, spacing_mm, strict=True))
+    # An oblique plane in a ball, with nothing around it.
+    normal = np.array([0.8, 0.36, 0.48])
+    height = normal[0] * x[:, None, None] + normal[1] * y[None, :, None] + normal[2] * z
+    inside = x[:, None, None] ** 2 + y[None, :, None] ** 2 + z**2 < 22.0**2
+    labels = np.where(inside, np.where(height > 0, 7, 4), 0)
+    level = uncertainty_phantoms.dividing_surface_mm(labels, np.array([4, 7]), np.array(spacing_mm))
+    near = inside & (np.abs(height) < 15.0)
+    assert np.abs((level - height)[near]).max() < 0.75 * max(spacing_mm)
+    for moved_mm in (-6.0, 5.0):
+        clear = inside & (np.abs(height + moved_mm) > max(spacing_mm))
+        np.testing.assert_array_equal((level + moved_mm > 0)[clear], (height > -moved_mm)[clear])
+
+
 def test_an_image_is_displaced_along_the_axes_of_the_patient(tmp_path):
     affine = np.array([[0.0, -3.0, 0.0, 5.0], [2.0, 0.0, 0.0, 6.0], [0.0, 0.0, 4.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
