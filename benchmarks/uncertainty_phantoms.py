@@ -46,7 +46,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
-from uncertainty_phantoms_table import drawn_errors, parts, summary, without_outside
+from uncertainty_phantoms_table import averaged, drawn_errors, parts, summary, without_outside
 
 import sirtjax as sj
 from sirtjax import phantom
@@ -323,6 +323,7 @@ def main() -> None:
     summary(rows)
     if arguments.parts:
         parts(rows)
+        averaged(rows)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,34 @@ def parts(rows: list[Row]) -> None:
         print(f"{low:4} to {high:2}  {inside.sum():4}{middle:15.3f}{spread:25.3f}{stated:28.3f}{missing:13.3f}")
 
 
+def averaged(rows: list[Row]) -> None:
+    """Prints the coverage averaged over the known error of calibrator and density, which one draw gives by chance.
+
+    All doses of a patient share this error. The coverage that other draws would have had follows from the normal
+    distribution of its size, with everything else as it was.
+    """
+    size = np.hypot(np.hypot(*CALIBRATOR), DENSITY)
+    groups: list[tuple[str, Any]] = [
+        (f"{dose}, {name}", lambda r, dose=dose, test=test: r["dose"] == dose and test(r["radius_mm"]))
+        for dose in ("mean", "D70")
+        for name, test in (("below 20 mm", lambda x: x < 10), ("above 20 mm", lambda x: x >= 10))
+    ]
+    groups += [(dose, lambda r, dose=dose: r["dose"] == dose) for dose in ("normal liver", "largest activity")]
+    print(f"{'averaged over calibrator':28}{'n':>5}{'cover %':>9}{'below':>7}{'above':>7}")
+    for name, test in groups:
+        found = []
+        for row in rows:
+            if "truth" in row and test(row):
+                one, sign = drawn_errors(row["seed"]), -1.0 if name == "largest activity" else 1.0
+                known = sign * (np.hypot(*CALIBRATOR) * one.activity - DENSITY * one.density)
+                # An activity depends on them inversely.
+                lower, upper = (np.log(row[key] / row["truth"]) + known for key in ("lower", "upper"))
+                found.append((special.ndtr(lower / size), special.ndtr(-upper / size)))
+        if found:
+            below, above = 100.0 * np.mean(found, axis=0)
+            print(f"{name:28}{len(found):5}{100.0 - below - above:9.0f}{below:7.0f}{above:7.0f}")
+
+
 def summary(rows: list[Row]) -> None:
     """Prints the coverage of each dose in each group of lesions."""
     groups: list[tuple[str, Any]] = [
