@@ -151,7 +151,7 @@ def core_uptake(
             continue
         contrast = float(fit.unknowns[position]) / rim
         error = math.sqrt(float(fit.covariance[position, position])) / rim
-        # A contrast below -1 is no uptake: the objective there follows from the curvature.
+        # A contrast is at least -1. The objective at this limit follows from the curvature.
         impossible = min(contrast + 1.0, 0.0) / max(error, 1e-6)
         objectives.append(fit.objective)
         likelihoods.append(fit.objective + impossible**2)
