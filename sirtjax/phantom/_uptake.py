@@ -77,7 +77,7 @@ def activity_map(
     """
     table = microsphere_table(uptake.lesion_territory, uptake.tumour_to_normal, uptake.necrosis_to_normal)
     sample = evaluate_grid(anatomy, pose, geometry, table=table, vessels=False)
-    values = with_divided_voxels(sample.value, anatomy, pose, geometry, table=table, columns=2)
+    values = with_divided_voxels(np.asarray(sample.value), anatomy, pose, geometry, table=table, columns=2)
     in_body = activity_mbq * (1.0 - uptake.extrahepatic_fraction)
     in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
     whole_ml = values[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
