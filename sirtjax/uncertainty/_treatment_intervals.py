@@ -152,11 +152,16 @@ def treatment_intervals(
       level: probability of the intervals.
 
     Raises:
-      InputError: sources that are missing or unknown, another number of distances, or as `propagate_samples`.
+      InputError: sources that are missing or unknown, another number of distances, a `relative_uptake` of another shape
+        or with values that are negative or not finite, or as `propagate_samples`.
     """
     wanted = data.lesions + len(np.asarray(data.activity_mbq)) + 1
     if len(distance_mm) != wanted:
         raise InputError(f"distance_mm: expected {wanted}, of lesions, territories and liver, got {len(distance_mm)}")
+    if relative_uptake is not None:
+        uptake, shape = np.asarray(relative_uptake), (data.lesions, *np.shape(image))
+        if uptake.shape != shape or not np.all(np.isfinite(uptake) & (uptake >= 0.0)):
+            raise InputError(f"relative_uptake: expected finite numbers of at least 0 with the shape {shape}")
     expected, got = set(MeasurementErrors.__annotations__), {source.name for source in sources}
     if (uptake_fraction is None) != (uptake_fwhm_mm is None):
         raise InputError("uptake_fraction, uptake_fwhm_mm: expected both or none of them")

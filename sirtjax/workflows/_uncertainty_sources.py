@@ -58,7 +58,7 @@ OPTIONAL = ("lesion_shift", "lung_mass", "uptake", "outside")
 NEVER_INCLUDED = (
     "Differences between the planned and the delivered distribution of the microspheres are not included.",
     "Uneven perfusion within a region is corrected only as far as the image shows it: "
-    "if a lesion has a cold core that check SJ619 does not find, its D70 is too low and the interval too narrow.",
+    "if a lesion has a cold core that check SJ619 does not find, its doses are too low and their intervals too narrow.",
     "Rotation and deformation between image and contours are not included.",
     "Motion during the acquisition is included only as far as the stated resolution contains it.",
     "Attenuation, scatter and truncation of the image are not included.",

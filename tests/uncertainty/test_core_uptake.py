@@ -132,6 +132,27 @@ def test_uneven_uptake_and_a_hot_core_are_no_cold_core(radius_mm):
     assert not found_in(measured(radius_mm, core_mm=radius_mm / 2, core=0.9), radius_mm).cold
 
 
+def test_contours_of_the_fit_are_correlated_as_those_of_the_simulations():
+    length_mm = 20.0
+    distance = distances(1, 24.0)
+    scene = core_scene(
+        measured(24.0), regions_of(24.0), distance, SPACING_MM, np.full(3, FWHM_MM),
+        replace(ERRORS, contour_mm=1.0, contour_correlation_mm=length_mm), lesion=0,
+    )  # fmt: skip
+    # Independent numbers on nodes one correlation length apart, along an axis.
+    lattice = np.random.default_rng(0).standard_normal((4000, 9, 2, 2)).astype(np.float32)
+    simulated = np.asarray(uncertainty.boundary_field(lattice, (161, 2, 2)))[:, :, 0, 0]  # steps of 1 mm
+    near = np.abs(scene.distance_mm) < 2.0
+    at = np.argwhere(near)
+    values = scene.outward_mm[:, near]
+    apart_mm = np.linalg.norm((at[:, None] - at[None]) * SPACING_MM, axis=-1)
+    product = values.T @ values
+    for lag_mm in (8, 12, 20):
+        found = product[np.abs(apart_mm - lag_mm) < 1.0].mean()
+        expected = np.mean(simulated[:, lag_mm:] * simulated[:, :-lag_mm])
+        assert found == pytest.approx(expected, abs=0.1), lag_mm
+
+
 def test_errors_widen_the_standard_error():
     image = measured(18.0, core_mm=9.0, core=0.1)
     exact = replace(ERRORS, shift_mm=(0.0, 0.0, 0.0), contour_mm=0.0, resolution=0.0, texture=0.0)

@@ -364,6 +364,12 @@ def test_wrong_inputs():
         uncertainty.treatment_intervals(TRUTH, DISTANCE_MM, SHUNT, DATA, sources()[:-1], jax.random.key(0), **given)
     with pytest.raises(InputError, match="distance_mm: expected 4, of lesions, territories and liver, got 3"):
         uncertainty.treatment_intervals(TRUTH, DISTANCE_MM[:3], SHUNT, DATA, sources(), jax.random.key(0), **given)
+    shapes = np.ones((2, *SHAPE), np.float32)
+    for wrong in (shapes[:1], shapes[..., 1:], -shapes, np.nan * shapes):
+        with pytest.raises(InputError, match="relative_uptake: expected finite numbers of at least 0"):
+            uncertainty.treatment_intervals(
+                TRUTH, DISTANCE_MM, SHUNT, DATA, sources(), jax.random.key(0), relative_uptake=wrong, **given
+            )
     stated = given | dict(uptake_fraction=0.15)
     with pytest.raises(InputError, match="uptake_fraction, uptake_fwhm_mm: expected both or none of them"):
         uncertainty.treatment_intervals(TRUTH, DISTANCE_MM, SHUNT, DATA, sources(), jax.random.key(0), **stated)
