@@ -20,7 +20,7 @@ there. Nothing is computed again for that.
 
 `--parts` compares the errors of lesions with the width of their intervals after the known errors of calibrator and
 density are removed from both. What remains is that of image, contours and registration. With `--exact-registration`
-the plan gets the true displacement of the diagnostic CT instead.
+the plan gets the true displacement of the diagnostic CT instead. `--errors` adds only some of the errors.
 
 The truth follows in closed form from the true ratios and volumes of the phantom, without dosimetry code. Many lesions
 have a cold necrotic core, which the contour includes. The phantom has no true lung mass: lung doses are compared at the
@@ -38,6 +38,7 @@ import shutil
 import tempfile
 import time
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ FARTHEST_MM = 12.0
 # The phantoms have even uptake. Intervals do not depend on the budget.
 PLANAR_BLUR_ERROR = 0.2
 CHANGES = ("uncertainty.uptake.size=0", "uncertainty.budget=none")
+# Errors that `--errors` can choose. Calibrator and density are always wrong, and `--parts` removes their errors.
+ERRORS = ("lesions", "livers", "territories", "position", "resolution")
 # Patients after which compiled programs are dropped: those of many plans exhaust the memory that a process may map.
 KEPT_PATIENTS = 10
 
@@ -104,15 +107,17 @@ def dividing_surface_mm(labels: NDArray[Any], values: NDArray[Any], spacing_mm: 
     return away - np.sign(away) * 0.5 * float(np.cbrt(np.prod(spacing_mm)))
 
 
-def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> None:
-    """Displaces the contours and the territories of a simulated patient, as another observer would draw them."""
+def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]], *, errors: Collection[str] = ERRORS) -> None:
+    """Displaces contours and territories of a simulated patient, as another observer would draw them."""
     rng = np.random.default_rng([seed, 1])
 
     def load(name: str) -> tuple[Any, NDArray[Any], Floats]:
         image = nib.load(folder / "truth" / f"{name}.nii.gz")
         return image, np.asarray(image.dataobj), np.asarray(image.header.get_zooms()[:3], np.float64)
 
-    def store(name: str, image: Any, labels: NDArray[Any]) -> None:
+    def store(error: str, name: str, image: Any, labels: NDArray[Any]) -> None:
+        if error not in errors:
+            return
         drawn = nib.Nifti1Image(labels.astype(image.get_data_dtype()), image.affine, image.header)
         nib.save(drawn, folder / "truth" / f"{name}.nii.gz")
 
@@ -122,18 +127,19 @@ def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]]) -> No
 
     for name in ("diagnostic_ct_liver", "spect_liver"):
         image, labels, spacing = load(name)
-        store(name, image, displaced(labels > 0, spacing))
+        store("livers", name, image, displaced(labels > 0, spacing))
     image, labels, spacing = load("diagnostic_ct_lesions")
     drawn = np.zeros_like(labels)
     for value in np.unique(labels[labels > 0]):
         drawn[displaced(labels == value, spacing)] = value
-    store("diagnostic_ct_lesions", image, drawn)
+    store("lesions", "diagnostic_ct_lesions", image, drawn)
     image, labels, spacing = load("diagnostic_ct_territories")
     values = np.unique(labels[labels > 0])
     if len(values) == 2:
         size, length = sizes["territories"]
         level = dividing_surface_mm(labels, values, spacing) + size * smooth(rng, labels.shape, spacing, length)
-        store("diagnostic_ct_territories", image, np.where(labels > 0, values[(level > 0).astype(int)], 0))
+        drawn = np.where(labels > 0, values[(level > 0).astype(int)], 0)
+        store("territories", "diagnostic_ct_territories", image, drawn)
 
 
 def displace(path: Path, shift_mm: Floats) -> None:
@@ -212,7 +218,13 @@ def planned(case: Path, changes: list[str], *, planar_blur: str | None, fwhm_mm:
 
 
 def rows_of(
-    seed: int, preset: str, folder: Path, *, planar_blur: str | None = None, exact_registration: bool = False
+    seed: int,
+    preset: str,
+    folder: Path,
+    *,
+    planar_blur: str | None = None,
+    exact_registration: bool = False,
+    errors: Collection[str] = ERRORS,
 ) -> list[Row]:
     """Returns one row per dose with an interval, or one row with the reason why there is no plan."""
     simulated = sj.simulate(seed=seed, preset=preset, sessions=["diagnostic_ct", "spect"])
@@ -221,12 +233,15 @@ def rows_of(
     sizes = stated["uncertainty"]
     lengths = {name: (sizes[name]["size_mm"], sizes[name]["correlation_mm"]) for name in ("contours", "territories")}
     drawn = drawn_errors(seed)
-    fwhm_mm = stated["images"]["activity"]["resolution_fwhm_mm"] * np.exp(sizes["resolution"]["size"] * drawn.fwhm)
+    fwhm_mm = stated["images"]["activity"]["resolution_fwhm_mm"]
+    if "resolution" in errors:
+        fwhm_mm *= np.exp(sizes["resolution"]["size"] * drawn.fwhm)
     truth_folder = folder / "exact"
     shutil.copytree(folder / "truth", truth_folder / "truth")
     shutil.copy(folder / "truth.json", truth_folder)
-    redraw(folder, seed, lengths)
-    displace(folder / "images" / "spect.nii.gz", sizes["registration"]["floor_mm"] * drawn.shift)
+    redraw(folder, seed, lengths, errors=errors)
+    if "position" in errors:
+        displace(folder / "images" / "spect.nii.gz", sizes["registration"]["floor_mm"] * drawn.shift)
     start = time.perf_counter(), time.process_time()
     try:
         changes = [f"images.activity.resolution_fwhm_mm={fwhm_mm:.3f}", *CHANGES]
@@ -288,6 +303,7 @@ def main() -> None:
     parser.add_argument("--seeds", help="seeds, separated by commas, instead of a range")
     parser.add_argument("--planar-blur", choices=["apply", "advised"], help="state the resolution of the planar views")
     parser.add_argument("--exact-registration", action="store_true", help="register by the true displacement")
+    parser.add_argument("--errors", default=",".join(ERRORS), help="errors to add, separated by commas, or none")
     parser.add_argument("--preset", default="default", help="preset of the digital phantom")
     parser.add_argument("--rows", type=Path, required=True, help="file of rows, one JSON object per line")
     parser.add_argument("--programs", type=Path, help="folder to keep compiled programs in")
@@ -299,6 +315,9 @@ def main() -> None:
         jax.config.update("jax_compilation_cache_dir", str(arguments.programs.resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         set_cache_dir(arguments.programs.resolve())
+    errors = [] if arguments.errors == "none" else arguments.errors.split(",")
+    if not set(errors) <= set(ERRORS):
+        parser.error(f"--errors: expected none, or some of {', '.join(ERRORS)}; got {arguments.errors}")
     known = arguments.rows.read_text().splitlines() if arguments.rows.exists() else []
     rows: list[Row] = [json.loads(line) for line in known]
     done = {row["seed"] for row in rows}
@@ -310,7 +329,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 added = rows_of(
                     seed, arguments.preset, Path(temporary), planar_blur=arguments.planar_blur,
-                    exact_registration=arguments.exact_registration,
+                    exact_registration=arguments.exact_registration, errors=errors,
                 )  # fmt: skip
             if number % KEPT_PATIENTS == KEPT_PATIENTS - 1:
                 jax.clear_caches()
