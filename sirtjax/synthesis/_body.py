@@ -11,6 +11,7 @@ from sirtjax.ops import full_precision
 from sirtjax.phantom import ELLIPSOIDS, MAX_LESIONS, Anatomy
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import random_field
+from sirtjax.synthesis._lobes import Lobes, draw_lobes
 from sirtjax.synthesis._shape_bank import ShapeBank, at_index, between
 
 # The average patient's liver (mm): its right edge, its extent front to back and its height, by which the body
@@ -21,8 +22,6 @@ _KNOTS_COARSE_MM, _KNOTS_FINE_MM = 70.0, 30.0
 # off open scans, not between the simulator's patients, who are far more alike.
 _PLACE_MM, _SIZE, _ANGLE_DEG = 8.0, 0.14, 10.0
 _LIVER_LOBES = 3
-# Fraction of the liver's width that the right lobe takes, up to the fissure of the round ligament.
-_RIGHT_SHARE = 0.62
 
 
 class Body(NamedTuple):
@@ -44,8 +43,7 @@ class Body(NamedTuple):
       recess_mm: depth of the lungs behind the liver below the average.
       diaphragm_mm: thickness of the diaphragm.
       sheet_mm: thickness of the fat between the liver and the diaphragm and wall over it.
-      lobes: scale of the right lobe across, of the left lobe across, and of the right lobe's tip downwards, for livers
-        of the bank.
+      lobes: changes of the lobes, for livers of the bank.
     """
 
     anatomy: Anatomy
@@ -63,7 +61,7 @@ class Body(NamedTuple):
     recess_mm: Float[jax.Array, ""]
     diaphragm_mm: Float[jax.Array, ""]
     sheet_mm: Float[jax.Array, ""]
-    lobes: Float[jax.Array, "3"]
+    lobes: Lobes
 
 
 def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Body:
@@ -95,12 +93,12 @@ def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Bo
         )
     )
     diaphragm, sheet = jax.random.uniform(jax.random.fold_in(key, 1), (2,))
-    lobes, changed = _lobes(jax.random.fold_in(key, 2), config)
+    lobes, scaled = draw_lobes(jax.random.fold_in(key, 2), jax.random.fold_in(key, 4), config.unusual)
     return Body(
         anatomy=_anatomy(keys[8]),
         shape=shape,
         real=real,
-        simulated_fraction=jnp.where(changed, 0.0, simulated_fraction),
+        simulated_fraction=jnp.where(scaled, 0.0, simulated_fraction),
         place_mm=place,
         scale=scale,
         shift_mm=jnp.zeros(3),
@@ -116,26 +114,6 @@ def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Bo
     )
 
 
-def shape_points_mm(
-    body: Body, x_mm: Float[jax.Array, "*points"], z_mm: Float[jax.Array, "*points"]
-) -> tuple[Float[jax.Array, "*points"], Float[jax.Array, "*points"]]:
-    """Returns x and z (...) of points in the frame of the bank's shape, with its lobes scaled.
-
-    The right edge of the liver stays where it is: the left lobe follows the middle of the liver and reaches farther.
-    """
-    right, left, low = body.lobes
-    lowest, highest = body.shape.box_mm
-    x, z = x_mm - body.place_mm[0], z_mm - body.place_mm[2]
-    length = _RIGHT_SHARE * (highest[0] - lowest[0])
-    seam = lowest[0] + right * length
-    across = jnp.where(x < seam, lowest[0] + (x - lowest[0]) / right, lowest[0] + length + (x - seam) / left)
-    # Only the right half has a tip that may reach down, as Riedel's lobe does.
-    middle = 0.5 * (lowest[2] + highest[2])
-    weight = jnp.clip((lowest[0] + length - across) / (0.5 * length), 0.0, 1.0)
-    down = middle + (z - middle) / (1.0 + (low - 1.0) * weight)
-    return across, jnp.where(z < middle, down, z)
-
-
 def _drawn_shape(key: PRNGKeyArray, mixing_key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> ShapeBank:
     """One of the bank's shapes, or a shape between two of them."""
     shape = at_index(bank, jax.random.randint(key, (), 0, bank.count))
@@ -145,21 +123,6 @@ def _drawn_shape(key: PRNGKeyArray, mixing_key: PRNGKeyArray, bank: ShapeBank, c
     other = at_index(bank, jax.random.randint(other_key, (), 0, bank.count))
     chance, weight = jax.random.uniform(weight_key, (2,))
     return between(shape, other, jnp.where(chance < config.mixed_fraction, 0.5 * weight, 0.0))
-
-
-def _lobes(key: PRNGKeyArray, config: SynthesisConfig) -> tuple[Float[jax.Array, "3"], Bool[jax.Array, ""]]:
-    """Scales of the lobes, and whether they differ from those of the shape."""
-    if config.unusual is None:
-        return jnp.ones(3), jnp.zeros((), bool)
-    kind_key, size_key = jax.random.split(key)
-    chance, kind = jax.random.uniform(kind_key, (2,))
-    size = jax.random.uniform(size_key, (3,))
-    shrunken = jnp.stack([0.62 + 0.3 * size[0], 1.05 + 0.55 * size[1], jnp.ones(())])
-    elongated = jnp.stack([0.9 + 0.2 * size[0], 0.8 + 0.4 * size[1], 1.2 + 0.5 * size[2]])
-    draped = jnp.stack([jnp.ones(()), 1.2 + 0.5 * size[1], jnp.ones(())])
-    lobes = jnp.where(kind < 0.5, shrunken, jnp.where(kind < 0.75, elongated, draped))
-    changed = chance < config.unusual.remodelled_fraction
-    return jnp.where(changed, lobes, 1.0), changed
 
 
 def window_points_mm(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Float[jax.Array, "3 a b c"]:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from sirtjax.synthesis._body import Body, shape_points_mm
+from sirtjax.synthesis._body import Body
 from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._lobes import shape_points_mm
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM
 
 LESIONS = 8
@@ -40,8 +41,8 @@ def real_liver_mm(body: Body, points_mm: Float[jax.Array, " 3 *points"]) -> Floa
 
     It is linear between voxels and capped at 32 mm.
     """
-    x, z = shape_points_mm(body, points_mm[0], points_mm[2])
-    inside = (x, points_mm[1] - body.place_mm[1], z)
+    placed = points_mm - body.place_mm.reshape(3, *(1,) * (points_mm.ndim - 1))
+    inside = shape_points_mm(body.lobes, body.shape.box_mm, placed)
     at = [(value - origin) / BANK_SPACING_MM for value, origin in zip(inside, BANK_ORIGIN_MM, strict=True)]
     at = [jnp.clip(value, 0.0, size - 1.001) for value, size in zip(at, BANK_SHAPE, strict=True)]
     low = [jnp.floor(value).astype(jnp.int32) for value in at]

@@ -21,7 +21,8 @@ from sirtjax.phantom import (
     torso,
     tube_distance,
 )
-from sirtjax.synthesis._body import Body, shape_points_mm
+from sirtjax.synthesis._body import Body
+from sirtjax.synthesis._lobes import diaphragm_height_mm, shape_points_mm
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM
 from sirtjax.typing import Scalar
 
@@ -223,9 +224,10 @@ def _liver_top(
     body: Body, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"]
 ) -> tuple[Float[jax.Array, " n"], Float[jax.Array, " n"]]:
     shape = body.shape
-    across, _ = shape_points_mm(body, x, jnp.full_like(x, 1e3))
+    x, y = x - body.place_mm[0], y - body.place_mm[1]
+    across, back, _ = shape_points_mm(body.lobes, shape.box_mm, jnp.stack([x, y, jnp.full_like(x, 1e3)]))
     i = (across - BANK_ORIGIN_MM[0]) / BANK_SPACING_MM
-    j = (y - body.place_mm[1] - BANK_ORIGIN_MM[1]) / BANK_SPACING_MM
+    j = (back - BANK_ORIGIN_MM[1]) / BANK_SPACING_MM
     i, j = jnp.clip(i, 0, BANK_SHAPE[0] - 1.001), jnp.clip(j, 0, BANK_SHAPE[1] - 1.001)
     low_i, low_j = jnp.floor(i).astype(jnp.int32), jnp.floor(j).astype(jnp.int32)
     s, t = i - low_i, j - low_j
@@ -234,4 +236,5 @@ def _liver_top(
     for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
         weight = (s if a else 1 - s) * (t if b else 1 - t)
         value = value + weight[:, None] * both[(low_i + a) * BANK_SHAPE[1] + low_j + b]
-    return value[:, 0] + body.place_mm[2], jnp.exp(-((value[:, 1] / 24.0) ** 2))
+    top = diaphragm_height_mm(body.lobes, shape.box_mm, x, value[:, 0]) + body.place_mm[2]
+    return top, jnp.exp(-((value[:, 1] / 24.0) ** 2))

@@ -7,7 +7,8 @@ import pytest
 from plain_livers import small
 
 from sirtjax.synthesis import FIRST_NEIGHBOUR, NEIGHBOURS, load_preset, random_sample
-from sirtjax.synthesis._body import draw_body, shape_points_mm
+from sirtjax.synthesis._body import draw_body
+from sirtjax.synthesis._lobes import own_lobes, shape_points_mm
 from sirtjax.synthesis._metal import with_metal
 from sirtjax.synthesis._neighbours import neighbour_labels
 from sirtjax.synthesis._tissues import Part
@@ -107,11 +108,12 @@ def test_a_bulging_tumour_adds_liver_and_a_firm_mass_takes_some(drawn):
 @pytest.mark.slow
 def test_a_remodelled_liver_keeps_its_right_edge(bank):
     body = draw_body(jax.random.key(2), bank, small())
-    edge = body.shape.box_mm[:, 0] + body.place_mm[0]
-    x, z = jnp.stack([edge[0], edge[1]]), jnp.full(2, 0.0) + body.place_mm[2]
-    same, level = shape_points_mm(body._replace(lobes=jnp.ones(3)), x, z)
-    assert np.allclose(same, x - body.place_mm[0], atol=1e-3) and np.allclose(level, 0.0, atol=1e-3)
-    right, left = np.asarray(shape_points_mm(body._replace(lobes=jnp.array([1.0, 1.5, 1.0])), x, z)[0])
+    edge = body.shape.box_mm[:, 0]
+    points = jnp.stack([edge, jnp.zeros(2), jnp.zeros(2)])
+    same, _, level = shape_points_mm(own_lobes(), body.shape.box_mm, points)
+    assert np.allclose(same, edge, atol=1e-3) and np.allclose(level, 0.0, atol=1e-3)
+    wide = own_lobes()._replace(left=jnp.float32(1.5))
+    right, left = np.asarray(shape_points_mm(wide, body.shape.box_mm, points)[0])
     assert right == pytest.approx(float(same[0]), abs=1e-3)
     # Where the left lobe ended is now a point well inside it.
     assert left < float(same[1]) - 10.0
