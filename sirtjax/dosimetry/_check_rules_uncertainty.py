@@ -50,4 +50,10 @@ UNCERTAINTY_RULES: tuple[CheckRule, ...] = (
         "(masks.viable)",
         limit=0.75, unit="1", source="digital phantoms (docs/uncertainty.md)",
     ),
+    check_rule(
+        "SJ621", "warning", "Much activity outside liver and lungs",
+        "the case states that {value} of the activity is outside liver and lungs (more than {limit}), and all "
+        "intervals move by this fraction; check `uncertainty.outside`, and the image for uptake in other organs",
+        limit=0.1, unit="1", source="set by this software",
+    ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from sirtjax.synthesis._config import UnusualAnatomy
+from sirtjax.typing import Array
 
 # Fraction of the liver's width that the right lobe takes, up to the fissure of the round ligament.
 _RIGHT_SHARE = 0.62
@@ -74,7 +75,8 @@ def draw_lobes(
     lobes = own._replace(right=right, left=left, tip=tip)
     if not config.turned_fraction:
         return lobes, scaled
-    chance, *size = jax.random.uniform(turn_key, (6,))
+    draws = jax.random.uniform(turn_key, (6,))
+    chance, size = draws[0], draws[1:]
     turned = lobes._replace(
         start=0.4 + 0.3 * size[0],
         descent=-0.2 + 0.9 * size[1],
@@ -87,7 +89,7 @@ def draw_lobes(
 
 
 def shape_points_mm(
-    lobes: Lobes, box_mm: Float[jax.Array, "2 3"], points_mm: Float[jax.Array, " 3 *points"]
+    lobes: Lobes, box_mm: Float[Array, "2 3"], points_mm: Float[jax.Array, " 3 *points"]
 ) -> tuple[Float[jax.Array, "*points"], Float[jax.Array, "*points"], Float[jax.Array, "*points"]]:
     """Returns where points (3, ...) of a liver with these lobes are in its shape, as x, y and z (...) in mm.
 
@@ -117,7 +119,7 @@ def shape_points_mm(
 
 def diaphragm_height_mm(
     lobes: Lobes,
-    box_mm: Float[jax.Array, "2 3"],
+    box_mm: Float[Array, "2 3"],
     x_mm: Float[jax.Array, "*points"],
     top_mm: Float[jax.Array, "*points"],
 ) -> Float[jax.Array, "*points"]:
@@ -136,7 +138,7 @@ def diaphragm_height_mm(
 
 
 def _turned(
-    lobes: Lobes, box_mm: Float[jax.Array, "2 3"], x_mm: Float[jax.Array, "*points"]
+    lobes: Lobes, box_mm: Float[Array, "2 3"], x_mm: Float[jax.Array, "*points"]
 ) -> tuple[Float[jax.Array, "*points"], Float[jax.Array, "*points"], Float[jax.Array, ""]]:
     """Length of the turned part of the left lobe up to x (...), its scale in height there, and that scale's centre."""
     lowest, highest = box_mm

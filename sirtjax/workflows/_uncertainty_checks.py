@@ -12,6 +12,8 @@ from sirtjax.dosimetry import Check, make_check
 from sirtjax.workflows._results import ObjectiveResult, Result
 from sirtjax.workflows._uncertainty_record import SMALLEST_RADIUS_MM, Interval, UncertaintyResult
 
+MOST_OUTSIDE = 0.1  # as in check SJ621
+
 
 def uncertainty_checks(
     result: Result, found: UncertaintyResult, cold: Mapping[str, uncertainty.CoreUptake]
@@ -50,6 +52,11 @@ def uncertainty_checks(
     different = [_label(row.metric, row.voi) for row in found.rows if _differs(row.interval)]
     if different:
         checks.append(make_check("SJ614", where=", ".join(different)))
+    checks += [
+        make_check("SJ621", value=source.expected)
+        for source in found.sources
+        if source.name == "outside" and source.expected is not None and source.expected > MOST_OUTSIDE
+    ]
     return (*checks, *_alignment_checks(result, found))
 
 

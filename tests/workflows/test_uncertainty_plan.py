@@ -17,6 +17,7 @@ from sirtjax.reports._interval_section import interval_sentences
 from sirtjax.volume import Volume
 from sirtjax.workflows import choose_uncertainty, load_case, plan_case, result_to_json, verify_case
 from sirtjax.workflows._uncertainty_checks import uncertainty_checks
+from sirtjax.workflows._uncertainty_record import UncertaintySource
 
 FWHM_MM = 10.0
 SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
@@ -219,6 +220,20 @@ def test_a_target_inside_the_interval_is_not_certain(plans):
     assert codes(0.9 * row.interval.lower, 1.1 * liver.interval.upper) == set()
     assert codes(inside, 1.1 * liver.interval.upper) == {"SJ612"}
     assert codes(0.9 * row.interval.lower, 0.99 * liver.interval.upper) == {"SJ613"}
+
+
+@pytest.mark.slow
+def test_much_activity_outside_liver_and_lungs_is_a_warning(plans):
+    found, _ = plans
+
+    def warned(fraction):
+        outside = UncertaintySource("outside", (0.02,), "1", None, "planar views", "measured", None, fraction)
+        stated = dataclasses.replace(found.uncertainty, sources=(*found.uncertainty.sources, outside))
+        return [(check.value, check.limit) for check in uncertainty_checks(found, stated, {}) if check.code == "SJ621"]
+
+    assert warned(0.02) == warned(0.1) == []
+    assert warned(0.2) == [(0.2, 0.1)]
+    assert not any(check.code == "SJ621" for check in uncertainty_checks(found, found.uncertainty, {}))
 
 
 @pytest.mark.slow
