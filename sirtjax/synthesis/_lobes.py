@@ -91,7 +91,7 @@ def draw_lobes(
 def shape_points_mm(
     lobes: Lobes, box_mm: Float[Array, "2 3"], points_mm: Float[jax.Array, " 3 *points"]
 ) -> tuple[Float[jax.Array, "*points"], Float[jax.Array, "*points"], Float[jax.Array, "*points"]]:
-    """Returns where points (3, ...) of a liver with these lobes are in its shape, as x, y and z (...) in mm.
+    """Returns the x, y and z (...) in mm, within the shape, of points (3, ...) of a liver with these lobes.
 
     The right edge of the liver stays where it is: the left lobe follows the middle of the liver and reaches farther.
 
@@ -123,7 +123,9 @@ def diaphragm_height_mm(
     x_mm: Float[jax.Array, "*points"],
     top_mm: Float[jax.Array, "*points"],
 ) -> Float[jax.Array, "*points"]:
-    """Returns the height (...) of the diaphragm over a liver with these lobes, in mm from the origin of the shape.
+    """Returns the height (...) in mm of the diaphragm over a liver with these lobes.
+
+    Heights are those from the origin of the shape.
 
     Args:
       lobes: the lobes.
