@@ -91,7 +91,7 @@ def draw_lobes(
 def shape_points_mm(
     lobes: Lobes, box_mm: Float[Array, "2 3"], points_mm: Float[jax.Array, " 3 *points"]
 ) -> tuple[Float[jax.Array, "*points"], Float[jax.Array, "*points"], Float[jax.Array, "*points"]]:
-    """Returns the x, y and z (...) in mm, within the shape, of points (3, ...) of a liver with these lobes.
+    """Returns x, y and z (...) in mm, within the shape, of points (3, ...) of a liver with these lobes.
 
     The right edge of the liver stays where it is: the left lobe follows the middle of the liver and reaches farther.
 
