@@ -86,7 +86,7 @@ class UnusualAnatomy(IntervalTable):
       bulging_radius_mm: bounds of the log-uniform radius of bulging tumours.
       remodelled_fraction: fraction of the bank's livers with a shrunken or elongated right and a large left lobe.
       narrowed_fraction: fraction of livers with a narrow bridge between their right and left parts.
-      turned_fraction: fraction of the bank's livers whose left lobe descends, rises, turns back or is thicker.
+      turned_fraction: fraction of the bank's livers whose left lobe descends, turns forward or back, or is thicker.
       nodular_fraction: fraction of livers with a nodular surface.
       full_stomach_fraction: fraction with a stomach full of contents.
       treated_fraction: fraction whose lesions contain iodised oil, on CT.

@@ -13,8 +13,6 @@ from sirtjax.typing import Array
 _RIGHT_SHARE = 0.62
 # A turned left lobe bends over this length (mm), and its thickness changes over this one.
 _BEND_MM, _THICKENING_MM = 20.0, 40.0
-# Height about which a left lobe becomes thicker, as a fraction of the liver's height.
-_LEFT_HEIGHT = 0.65
 
 
 class Lobes(NamedTuple):
@@ -27,7 +25,7 @@ class Lobes(NamedTuple):
       start: place where the left lobe turns, as a fraction of the liver's width from the right.
       descent: millimetres that the left lobe descends for each millimetre to the left.
       back: millimetres that the left lobe goes back for each millimetre to the left.
-      height: scale of the left lobe in height.
+      height: scale of the left lobe in height, about the top of the liver.
       follows: fraction of the descent that the diaphragm follows.
     """
 
@@ -77,11 +75,12 @@ def draw_lobes(
         return lobes, scaled
     draws = jax.random.uniform(turn_key, (6,))
     chance, size = draws[0], draws[1:]
+    # No lobe rises: the heart is above it, and has the brightness of liver on a CT without contrast.
     turned = lobes._replace(
         start=0.4 + 0.3 * size[0],
-        descent=-0.2 + 0.9 * size[1],
+        descent=0.7 * size[1],
         back=-0.3 + 0.6 * size[2],
-        height=0.75 + 0.85 * size[3],
+        height=1.0 + 0.6 * size[3],
         follows=size[4],
     )
     is_turned = chance < config.turned_fraction
@@ -148,4 +147,4 @@ def _turned(
     beyond = jnp.maximum(x_mm - (lowest[0] + lobes.start * width), 0.0)
     bent = beyond**2 / (beyond + _BEND_MM)
     thicker = 1.0 + (lobes.height - 1.0) * jnp.clip(bent / _THICKENING_MM, 0.0, 1.0)
-    return bent, thicker, lowest[2] + _LEFT_HEIGHT * (highest[2] - lowest[2])
+    return bent, thicker, highest[2]
