@@ -135,7 +135,7 @@ def register_files(
                 seed=seed,
             )
         result = replace(result, notes=(*notes, *livers.notes, *result.notes))
-        guided = choice.config.guidance.masks != "none"
+        guided = choice.config.guidance.masks != "none" or choice.config.network is not None
         if guided and livers.is_uncertain and result.status is registration.Status.SUCCESS:
             result = replace(result, status=registration.Status.MASK_UNCERTAIN)
         with _timed(seconds, "images", on_step):

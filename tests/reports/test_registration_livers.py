@@ -99,6 +99,7 @@ def test_other_masks_stay_landmarks(files, programs):
     [
         (Status.SUCCESS, None, Status.MASK_UNCERTAIN),
         (Status.SUCCESS, "image", Status.SUCCESS),  # the liver guides nothing
+        (Status.SUCCESS, "network-refined", Status.MASK_UNCERTAIN),  # it guides the network
         (Status.UNCONFIRMED, None, Status.UNCONFIRMED),
     ],
 )
