@@ -158,20 +158,31 @@ def displaced_distances(
 
 
 def moved(values: Float[Array, "i j k"], steps: Float[Array, "3"]) -> Float[jax.Array, "i j k"]:
-    """Moves values by a number of voxels, with linear interpolation.
+    """Moves values by a number of voxels, with cubic interpolation (Keys).
 
-    What leaves at a face enters at the opposite one.
+    Linear interpolation between voxels would raise the distances to a curved surface: on voxels of 4 mm, a sphere of
+    8 mm radius that moves by half a voxel along each axis would lose a fifth of its volume. What leaves at a face
+    enters at the opposite one.
 
     Args:
       values: (i, j, k) values.
       steps: (3,) number of voxels along each axis.
+
+    Reference:
+      Keys, IEEE Trans Acoust Speech Signal Process 29:1153-1160, 1981, doi:10.1109/TASSP.1981.1163711.
     """
     values = jnp.asarray(values)
     for axis in range(3):
         whole = jnp.floor(steps[axis])
-        part = steps[axis] - whole
+        t = steps[axis] - whole
         first = jnp.roll(values, whole.astype(jnp.int32), axis)
-        values = first + part * (jnp.roll(first, 1, axis) - first)
+        weights = (
+            t * (t * (2.0 - t) - 1.0) / 2.0,
+            (t * t * (3.0 * t - 5.0) + 2.0) / 2.0,
+            t * (t * (4.0 - 3.0 * t) + 1.0) / 2.0,
+            t * t * (t - 1.0) / 2.0,
+        )
+        values = sum((w * jnp.roll(first, n - 1, axis) for n, w in enumerate(weights)), jnp.zeros_like(first))
     return values
 
 

@@ -167,8 +167,9 @@ def test_displaced_contours():
     np.testing.assert_allclose(same, distance_mm, atol=1e-5)
     shift = np.array([[5.0, -3.0, 9.0], [0.0, 0.0, 0.0]], np.float32)
     moved = np.asarray(uncertainty.displaced_distances(distance_mm, SPACING_MM, **(still | {"lesion_shift_mm": shift})))
-    expected = ndimage.shift(distance_mm[0], shift[0] / 4.0, order=1)
-    np.testing.assert_allclose(moved[0, 5:-5, 5:-5, 5:-5], expected[5:-5, 5:-5, 5:-5], atol=1e-3)
+    expected = ndimage.shift(distance_mm[0], shift[0] / 4.0, order=3, mode="nearest")
+    near = np.abs(expected) < 6.0
+    np.testing.assert_allclose(moved[0][near], expected[near], atol=0.15)
     np.testing.assert_allclose(moved[1:], distance_mm[1:], atol=1e-5)
     # 3 mm along x everywhere moves the dividing plane by 3 mm, without a gap or an overlap.
     field = np.zeros((3, 4, 4, 4), np.float32)
