@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from sirtjax import networks, segmentation, synthesis
 
 REPEATS, KERNELS = 5, 25
-# Those of the third training of the bundled model.
+# Those of the third training of the liver model, whose weights are not bundled.
 FRACTIONS = {"narrowed_fraction": 0.12, "turned_fraction": 0.4, "remodelled_fraction": 0.35}
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from sirtjax import uncertainty
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.workflows._results import ObjectiveResult, Result
+from sirtjax.workflows._sum_checks import above
 from sirtjax.workflows._uncertainty_record import SMALLEST_RADIUS_MM, Interval, UncertaintyResult
-
-MOST_OUTSIDE = 0.1  # as in check SJ621
 
 
 def uncertainty_checks(
@@ -52,11 +51,9 @@ def uncertainty_checks(
     different = [_label(row.metric, row.voi) for row in found.rows if _differs(row.interval)]
     if different:
         checks.append(make_check("SJ614", where=", ".join(different)))
-    checks += [
-        make_check("SJ621", value=source.expected)
-        for source in found.sources
-        if source.name == "outside" and source.expected is not None and source.expected > MOST_OUTSIDE
-    ]
+    for source in found.sources:
+        if source.name == "outside" and source.expected is not None:
+            checks += above("SJ621", "", source.expected)
     return (*checks, *_alignment_checks(result, found))
 
 

@@ -58,12 +58,11 @@ def test_common_displacements_of_contours_are_found_again():
     fit = uncertainty.realignment(TRUTH, REGIONS, DISTANCE_MM, DATA, noise_scale=0.1)
     aligned = replace(known(), alignment=fit)
     plain = uncertainty.log_ratios(errors(), known())
-    together = {"lesion_shift_mm": np.array([[4.0, 0.0, 0.0]] * 2)}
+    # Far enough that 3 % of the volume, which a lesion has more or less between voxels, hardly count.
+    together = {"lesion_shift_mm": np.array([[6.0, 0.0, 0.0]] * 2)}
     lost = uncertainty.log_ratios(errors(**together), known()).mean_gy[:2] - plain.mean_gy[:2]
     found = uncertainty.log_ratios(errors(**together), aligned).mean_gy[:2] - plain.mean_gy[:2]
-    # Between voxels, the volume of a lesion of 10 mm radius differs by up to 3 % from that at their centres.
-    assert np.all(lost < -0.01) and np.all(np.abs(found) < 0.85 * np.abs(lost))
-    assert np.abs(found).sum() < 0.7 * np.abs(lost).sum()
+    assert np.all(lost < -0.01) and np.all(np.abs(found) < 0.6 * np.abs(lost))
     shift = {"shift_mm": np.array([4.0, 0.0, 0.0])}
     without, remaining = (uncertainty.log_ratios(errors(**shift), one).mean_gy[:2] for one in (known(), aligned))
     np.testing.assert_allclose(remaining, without, atol=0.01)
