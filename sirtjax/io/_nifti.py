@@ -15,7 +15,8 @@ from sirtjax.io._atomic import atomic_path
 from sirtjax.io._file_order import chunks_in_file_order
 from sirtjax.io._finite import check_finite
 from sirtjax.io._hash import file_sha256
-from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header, read_voxels
+from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header
+from sirtjax.io._nifti_voxels import read_voxels
 from sirtjax.io._source import Image, Source
 from sirtjax.parsing import parse_json
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -47,9 +48,7 @@ def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
     path = Path(path)
     header = load_header(path)
     geometry, notes = header_geometry(path, header)
-    stored = read_voxels(path, header)
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(stored, np.float32)
+    array = read_voxels(path, header, dtype=np.float32)
     check_finite(array, path)
     source = Source(path=path, format="nifti", sha256=file_sha256(path), notes=notes)
     stored_unit = _comment(header, _UNIT_KEY)

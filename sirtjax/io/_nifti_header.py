@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import gzip
 import logging
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Real
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError
@@ -44,7 +42,7 @@ def load_header(path: Path) -> Nifti1Image:
         itemsize = int(image.header.get_data_dtype().itemsize)
         offset = int(image.dataobj.offset)
     except Exception as error:  # nibabel meets damaged bytes with almost any exception type
-        raise ImageFormatError(f"{path}: not readable as NIfTI ({_reason(error)}); export it again") from error
+        raise ImageFormatError(f"{path}: not readable as NIfTI ({reason_of(error)}); export it again") from error
     if not shape or min(shape) < 1:
         raise ImageFormatError(f"{path}: the header states {shape} voxels; expected a 3D image")
     claimed = offset + itemsize * int(np.prod([float(n) for n in shape]))
@@ -75,7 +73,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
         qform, q_code = header.get_qform(coded=True)
         unit = int(header["xyzt_units"]) & 7
     except Exception as error:  # a quaternion of damaged bytes, for one
-        raise ImageFormatError(f"{path}: its affine is not readable ({_reason(error)})") from error
+        raise ImageFormatError(f"{path}: its affine is not readable ({reason_of(error)})") from error
     affine = sform if s_code > 0 else qform
     if affine is None or (s_code <= 0 and q_code <= 0):
         raise ImageFormatError(
@@ -85,7 +83,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
     if unit not in _MM_PER_UNIT:
         raise ImageFormatError(f"{path}: spatial unit code {unit}; expected m, mm or µm")
     to_mm = np.diag([*[_MM_PER_UNIT[unit]] * 3, 1.0])
-    shape = _three_dimensions(path, tuple(int(n) for n in image.shape))
+    shape = three_dimensions(path, tuple(int(n) for n in image.shape))
     try:
         geometry = Geometry.from_affine(shape, LPS_FROM_RAS @ to_mm @ np.asarray(affine, np.float64))
     except GeometryError as error:
@@ -95,26 +93,12 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
     return geometry, tuple(notes)
 
 
-def read_voxels(path: Path, image: Nifti1Image) -> Real[np.ndarray, "*shape"]:
-    """Reads the voxels with scl_slope and scl_inter applied; unscaled integers keep their type.
+def three_dimensions(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Returns three sizes, without further axes of size 1.
 
     Raises:
-      ImageFormatError: truncated or damaged data, colour or complex voxels.
+      ImageFormatError: a further axis has more than one frame.
     """
-    dtype = image.header.get_data_dtype()
-    if dtype.fields is not None or dtype.kind not in "iuf":
-        raise ImageFormatError(f"{path}: voxels of type {dtype}; expected one real number per voxel")
-    try:
-        with np.errstate(all="ignore"):
-            array: NDArray[Any] = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, MemoryError, OverflowError) as error:
-        raise ImageFormatError(
-            f"{path}: the voxel data cannot be read ({_reason(error)}); it is truncated or damaged, copy it again"
-        ) from error
-    return array.reshape(_three_dimensions(path, array.shape))
-
-
-def _three_dimensions(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     padded = (*shape, 1, 1, 1)
     if any(n != 1 for n in shape[3:]):
         frames = int(np.prod(shape[3:]))
@@ -145,5 +129,6 @@ def _first_bytes(path: Path) -> bytes:
     return start
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Returns the type and the first words of an error of another library, for one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
