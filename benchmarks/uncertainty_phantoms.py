@@ -107,6 +107,12 @@ def dividing_surface_mm(labels: NDArray[Any], values: NDArray[Any], spacing_mm: 
     return away - np.sign(away) * 0.5 * float(np.cbrt(np.prod(spacing_mm)))
 
 
+def stated_errors(folder: Path) -> dict[str, tuple[float, float]]:
+    """Returns the standard deviation and the correlation length that a case states for its contours, in mm."""
+    sizes = tomllib.loads((folder / "case-uncertainty.toml").read_text())["uncertainty"]
+    return {name: (sizes[name]["size_mm"], sizes[name]["correlation_mm"]) for name in ("contours", "territories")}
+
+
 def redraw(folder: Path, seed: int, sizes: dict[str, tuple[float, float]], *, errors: Collection[str] = ERRORS) -> None:
     """Displaces contours and territories of a simulated patient, as another observer would draw them."""
     rng = np.random.default_rng([seed, 1])
@@ -230,8 +236,7 @@ def rows_of(
     simulated = sj.simulate(seed=seed, preset=preset, sessions=["diagnostic_ct", "spect"])
     phantom.write_patient(simulated, folder)
     stated = tomllib.loads((folder / "case-uncertainty.toml").read_text())
-    sizes = stated["uncertainty"]
-    lengths = {name: (sizes[name]["size_mm"], sizes[name]["correlation_mm"]) for name in ("contours", "territories")}
+    sizes, lengths = stated["uncertainty"], stated_errors(folder)
     drawn = drawn_errors(seed)
     fwhm_mm = stated["images"]["activity"]["resolution_fwhm_mm"]
     if "resolution" in errors:
