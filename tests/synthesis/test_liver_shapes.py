@@ -1,5 +1,7 @@
 """Liver shapes that no person of the bank has: between two of them, and with a narrow bridge."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,8 @@ from sirtjax.synthesis._liver import draw_contents, resected_mm
 from sirtjax.synthesis._shape_bank import STEP_MM, ShapeBank, at_index, between
 
 HARD = load_preset("hard")
+# Compiles faster, which is most of the time.
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
 SPACING_MM, RADIUS_MM = 4.0, 60.0
 RADII_MM = (50.0, 70.0)
 
@@ -45,7 +49,7 @@ def test_the_shape_between_two_balls_is_a_ball_between_them(weight, radius_mm):
 
 
 def test_only_the_stated_fraction_of_livers_is_mixed(bank):
-    draw = jax.jit(lambda key, config: draw_body(key, bank, config).shape.distance_step, static_argnums=1)
+    draw = compiled(lambda key, config: draw_body(key, bank, config).shape.distance_step, static_argnums=1)
     own = np.asarray(bank.distance_step)
     mixed = []
     for fraction in (0.0, 1.0):
@@ -62,9 +66,9 @@ def contents():
     points = jnp.asarray(grid().reshape(3, -1))
     liver = jnp.linalg.norm(points, axis=0) - RADIUS_MM
     config = HARD.model_copy(update={"unusual": HARD.unusual.model_copy(update={"narrowed_fraction": 1.0})})
-    body = draw_body(jax.random.key(0), two_balls(), config)
+    body = compiled(lambda key, bank: draw_body(key, bank, config))(jax.random.key(0), two_balls())
     keys = jax.random.split(jax.random.key(3), 10)
-    return jax.vmap(lambda key: draw_contents(key, body, liver, points, config))(keys)
+    return compiled(jax.vmap(lambda key: draw_contents(key, body, liver, points, config)))(keys)
 
 
 def test_a_bridge_is_narrow_where_its_plane_is_and_nowhere_else(contents):
@@ -84,7 +88,7 @@ def test_a_bridge_is_narrow_where_its_plane_is_and_nowhere_else(contents):
 def test_without_the_fraction_no_liver_has_a_bridge(bank):
     points = jnp.asarray(grid().reshape(3, -1))
     liver = jnp.linalg.norm(points, axis=0) - RADIUS_MM
-    body = draw_body(jax.random.key(0), bank, HARD)
-    found = draw_contents(jax.random.key(1), body, liver, points, HARD)
+    body = compiled(lambda key, bank: draw_body(key, bank, HARD))(jax.random.key(0), bank)
+    found = compiled(lambda key: draw_contents(key, body, liver, points, HARD))(jax.random.key(1))
     assert float(found.bridge[4]) == 0.0
     np.testing.assert_array_equal(resected_mm(found._replace(cut=jnp.array([1.0, 0, 0, 1e4])), liver, points), liver)

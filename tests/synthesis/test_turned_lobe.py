@@ -12,6 +12,8 @@ from sirtjax.synthesis._lobes import diaphragm_height_mm, own_lobes, shape_point
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, ShapeBank
 
 HARD = load_preset("hard")
+# Compiles faster, which is most of the time.
+QUICK = {"xla_backend_optimization_level": 1}
 # A box as liver, x from -130 to 70 mm, y from -40 to 40 mm, z from -150 to -10 mm, in the frame of the bank.
 LOWEST, HIGHEST = np.array([-130.0, -40.0, -150.0]), np.array([70.0, 40.0, -10.0])
 START = 0.5
@@ -34,7 +36,7 @@ def box_bank():
 
 @pytest.fixture(scope="module")
 def body():
-    drawn = draw_body(jax.random.key(0), box_bank(), HARD)
+    drawn = jax.jit(lambda key, bank: draw_body(key, bank, HARD), compiler_options=QUICK)(jax.random.key(0), box_bank())
     return drawn._replace(lobes=own_lobes(), place_mm=jnp.array([5.0, -3.0, 7.0]))
 
 
@@ -100,7 +102,7 @@ def test_a_diaphragm_that_stays_is_above_a_lobe_that_descends(body):
 def drawn_lobes(bank, fraction):
     config = HARD.model_copy(update={"unusual": HARD.unusual.model_copy(update={"turned_fraction": fraction})})
     # Compiled, only what the lobes need is computed.
-    lobes = jax.jit(jax.vmap(lambda key: draw_body(key, bank, config).lobes))
+    lobes = jax.jit(jax.vmap(lambda key: draw_body(key, bank, config).lobes), compiler_options=QUICK)
     return lobes(jax.random.split(jax.random.key(1), 200))
 
 
