@@ -21,8 +21,9 @@ EXTRAS = {
     "clinic": ("playwright", "driving the review page in tests"),
 }
 PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom"),
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "SimpleITK", "nibabel", "isal"),
     *(
+        "pydicom",
         "highdicom",
         "pylibjpeg",
         "pylibjpeg-openjpeg",

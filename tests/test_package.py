@@ -69,7 +69,7 @@ def test_the_conda_recipe_requires_what_the_wheel_requires():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     recipe = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
     stated = recipe.split("  run:\n")[1].split("  run_constraints:")[0]
-    names = {"matplotlib": "matplotlib-base"}
+    names = {"matplotlib": "matplotlib-base", "isal": "python-isal"}
     expected = []
     for requirement in wheel:
         name, bounds = re.fullmatch(r"([\w.-]+)(.+)", requirement).groups()
