@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from sirtjax.errors import ImageFormatError
+from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import read_nifti, read_nifti_array
 
 SHAPE = (5, 67, 37)
@@ -56,6 +56,36 @@ def test_a_packed_file_with_another_checksum_is_refused(tmp_path):
     with pytest.raises(ImageFormatError, match="the voxel data cannot be read") as caught:
         read_nifti(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_checksum_after_further_bytes(tmp_path):
+    """The voxels end before the file does."""
+    whole = saved(tmp_path / "a.nii", "<i2").read_bytes() + bytes(3_000_000)
+    packed = bytearray(gzip.compress(whole, compresslevel=0))
+    path = tmp_path / "b.nii.gz"
+    path.write_bytes(bytes(packed))
+    np.testing.assert_array_equal(read_nifti_array(path)[0], read_nifti_array(tmp_path / "a.nii")[0])
+    packed[5000] ^= 1
+    path.write_bytes(bytes(packed))
+    with pytest.raises(ImageFormatError, match="the voxel data cannot be read"):
+        read_nifti(path)
+
+
+def test_no_changed_bit_of_a_packed_file_gives_another_image(tmp_path):
+    """A bit that only fills a byte changes nothing; every other one is refused in one line."""
+    plain = saved(tmp_path / "a.nii", "<i2")
+    whole, (expected, _) = gzip.compress(plain.read_bytes()), read_nifti_array(plain)
+    rng, path, refused = np.random.default_rng(3), tmp_path / "b.nii.gz", 0
+    for _ in range(300):
+        packed = bytearray(whole)
+        packed[rng.integers(10, len(packed))] ^= 1 << rng.integers(8)
+        path.write_bytes(bytes(packed))
+        try:
+            np.testing.assert_array_equal(read_nifti_array(path)[0], expected)
+        except InputError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 290
 
 
 def test_a_packed_file_that_ends_early(tmp_path):
