@@ -19,13 +19,17 @@ TORCH ?= torch==2.13.0
 # Where this is set, as in the images of many CI services, every process compiles all modules that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Without --no-compile, pip compiles all modules of all packages, which takes longer than to install them. Most are
+# never imported.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+
 .PHONY: demo test test-slow test-peers test-clinic clinic-programs lint types docs wheel release-notes tag clean
 
 # The environment is made once and again whenever what it is made from changes.
 $(INSTALLED): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sirtjax needs Python 3.11 or newer, this is %s: make PYTHON=python3.12 ..." % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --editable '.[dev]'
 	@touch $@
 
 # Before and after treatment: 95 % of the planned activities are delivered.
@@ -49,7 +53,7 @@ test-slow: $(INSTALLED)
 define ADD_EXTRA
 $(PYTHON) -m venv $(1)
 $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(2)"], sep="\n")' > $(1)/requirements.txt
-$(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(1)/requirements.txt $(3)
+$(1)/bin/python $(INSTALL) --requirement $(1)/requirements.txt $(3)
 echo "import site; site.addsitedir('$(call SITE,$(abspath $(VENV)))')" > $(call SITE,$(1))/shared.pth
 endef
 
@@ -66,11 +70,11 @@ CLINIC_PROGRAMS := dciodvfy plastimatch storescu Orthanc dcm2niix chromium pdfto
 CLINIC_PACKAGES := dicom3tools plastimatch dcmtk orthanc dcm2niix chromium poppler-utils
 $(READERS)/installed:
 	$(PYTHON) -m venv $(READERS)
-	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check 'dicompyler-core==0.5.6' 'pydicom<3' 'numpy<2'
+	$(READERS)/bin/python $(INSTALL) 'dicompyler-core==0.5.6' 'pydicom<3' 'numpy<2'
 	@touch $@
 
 $(VENV)/clinic: $(INSTALLED) pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,clinic]'
+	$(BIN)/python $(INSTALL) --editable '.[dev,clinic]'
 	@touch $@
 
 clinic-programs:
@@ -109,7 +113,7 @@ wheel: $(INSTALLED)
 	for file in CHANGELOG.md docs/conventions.md mkdocs.yml; do tar -tzf dist/*.tar.gz | grep -q "/$$file$$" || { echo "the sdist lacks $$file"; exit 1; }; done
 	$(BIN)/python -m twine check --strict dist/*
 	rm -rf build/wheel-check && $(PYTHON) -m venv build/wheel-check
-	build/wheel-check/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	build/wheel-check/bin/python $(INSTALL) dist/*.whl
 	cd build && wheel-check/bin/sirtjax --version && wheel-check/bin/sirtjax protocols > /dev/null
 	cd build && wheel-check/bin/sirtjax simulate --preset small --output wheel-check/patient --force
 	cd build && wheel-check/bin/sirtjax segment liver wheel-check/patient/images/spect_ct.nii.gz --modality CT --output wheel-check/liver.nii.gz --force

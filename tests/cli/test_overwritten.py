@@ -82,6 +82,7 @@ def test_a_case_file_and_a_mask_in_the_steps_are_kept(run, patient, planned):
     refused(run, planned, message, "plan", path, "-o", planned, "--force", "--set", mask)
 
 
+@pytest.mark.slow
 def test_a_plan_in_memory_keeps_its_inputs(patient, planned):
     loaded = load_case(case.write_case(patient))
     result, maps, products = plan_case(loaded)
@@ -102,6 +103,7 @@ def saved_again(made, folder, **tables):
     sj.tasks.PlannedCase(case=loaded, result=result, maps=maps, products=products).save(folder, force=True, pdf=False)
 
 
+@pytest.mark.slow
 def test_a_plan_in_memory_keeps_what_a_person_made(patient, planned):
     before = content(planned)
     with pytest.raises(OutputError, match=r"results\.json is of another patient .*; choose another folder, or delete"):

@@ -47,6 +47,7 @@ def test_tcp_of_a_plan_without_activity():
     assert all(np.all(np.asarray(one) == 0.0) for one in by_ray)
 
 
+@pytest.mark.slow
 def test_best_multiple_if_the_limits_allow_no_activity():
     best, slope = jax.value_and_grad(lambda most: best_multiple(ray(), most))(jnp.float32(0.0))
     assert best == 0.0

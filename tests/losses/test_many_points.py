@@ -61,6 +61,7 @@ def test_bins_do_not_saturate(name):
     assert found == pytest.approx(expected(name, warped, reference), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_gradient_over_several_blocks():
     rng = np.random.default_rng(5)
     reference = rng.random(150_000).astype(np.float32)

@@ -103,6 +103,7 @@ def test_a_cascade_sees_the_image_that_the_earlier_ones_warped(images):
     assert np.abs(fields[1] - fields[0]).max() > 0.5
 
 
+@pytest.mark.slow
 def test_a_velocity_does_not_fold_where_a_displacement_does(images):
     folded = []
     for output in ("displacement", "velocity"):
@@ -133,6 +134,7 @@ def test_gradients_are_those_of_differences(images):
     assert derivative == pytest.approx(difference, rel=0.05)
 
 
+@pytest.mark.slow
 def test_one_cascade_is_read_and_replaced():
     variables = networks.initialise_cascades(config(), seed=0)
     own = networks.cascade_of(variables, jnp.int32(1))
@@ -177,6 +179,7 @@ def test_sides_with_other_channels_are_refused(images):
         networks.cascade_displacements(guided, networks.initialise_cascades(guided, seed=0), *images, SPACING_MM)
 
 
+@pytest.mark.slow
 def test_a_start_is_the_first_displacement(images):
     """An affine start is exact: a new network returns it, and a trained one sees the image that it warped."""
     how = config()

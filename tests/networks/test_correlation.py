@@ -64,6 +64,7 @@ def ball(shift_mm):
     return (np.linalg.norm(x - np.array([60.0, 40.0, 48.0]) - shift_mm, axis=-1) < 28.0).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_guides_count_only_if_both_images_have_one():
     """The images show nothing: only the livers can tell the shift."""
     flat = np.zeros(SHAPE, np.float32)

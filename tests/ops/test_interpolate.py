@@ -96,6 +96,7 @@ def test_flat_grid_of_a_padded_buffer_gives_the_same():
 
 
 @pytest.mark.parametrize("at", [(3.0, 4.0, 2.0), (0.0, 4.0, 2.0), (3.25, 0.0, 0.0), (2.5, 1.5, 3.75)])
+@pytest.mark.slow
 def test_the_derivative_on_a_voxel_centre_is_that_of_the_interval_above(at):
     # In a linear image, the intervals on both sides have the same derivative, so it must not be a part of it.
     i, j, k = np.meshgrid(*(np.arange(n) for n in (7, 6, 5)), indexing="ij")
@@ -109,6 +110,7 @@ def test_the_derivative_on_a_voxel_centre_is_that_of_the_interval_above(at):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
+@pytest.mark.slow
 def test_the_derivative_of_a_mean_over_parts_does_not_depend_on_their_number(parts):
     bent = jnp.asarray([0.0, 1.0, 5.0, 6.0, 2.0], jnp.float32).reshape(5, 1, 1)
     offsets = (np.arange(parts, dtype=np.float32) + 0.5) / parts - 0.5

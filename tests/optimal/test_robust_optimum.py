@@ -93,6 +93,7 @@ def test_the_curve_counts_samples(patient):
     assert curve.targets_met[index] == np.mean([(ratio * reached >= 1).all() for ratio in samples.targets])
 
 
+@pytest.mark.slow
 def test_robust_multipliers_are_the_gain_of_a_higher_limit(patient):
     case = patient(14)
     plain = case.problem("mean")
@@ -111,6 +112,7 @@ def test_robust_multipliers_are_the_gain_of_a_higher_limit(patient):
 
 @pytest.mark.parametrize("objective", ["expected", "worst-case"])
 @pytest.mark.parametrize("kind", ["eud", "volume", "d70", "mean"])
+@pytest.mark.slow
 def test_the_search_sees_the_objective_over_the_samples(patient, kind, objective):
     """The smooth objective of the search is near the exact one, and so is its gradient near that by differences."""
     case = patient(13)

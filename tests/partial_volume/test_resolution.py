@@ -36,6 +36,7 @@ def test_a_sphere_of_a_finer_grid(sphere):
     assert float(found.background) == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_least_squares_fit_of_scipy_agrees(sphere):
     mask, image = sphere
     noisy = image + 0.3 * noise(0, 0.0)

@@ -51,6 +51,7 @@ def waves(pair, size_mm):
     return (size_mm * np.sin(nodes[..., [1, 2, 0]] / 7 + np.array([0, 1, 2]))).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_smooth_error_is_close_to_that_of_the_masks():
     made, judge = case(), prepare_smooth_judge(case())
     pair, found = made.ready.pair, []

@@ -137,6 +137,7 @@ def test_worse_terms_keep_the_affine_map(judged):
     assert judged.of(terms=np.full((3, 2), np.nan, "f4")).status is Status.DEFORMATION_REJECTED
 
 
+@pytest.mark.slow
 def test_lost_overlap_of_the_masks_keeps_the_affine_map(judged):
     u = np.zeros((*judged.shape, 3), "f4")
     u[..., 0] = 8.0

@@ -331,6 +331,7 @@ def test_a_band_that_contradicts_itself_is_not_drawn(planned):
     assert next(one for one in verdicts_of(kept) if one.objective.voi == "lesion 1").certainty == "met"
 
 
+@pytest.mark.slow
 def test_the_summary_does_not_call_an_open_target_met(planned):
     result = planned[0]
     # Without correction, lesions 1 and 2 meet 180 Gy and lesion 3 does not. The interval of lesion 2 begins below.

@@ -124,6 +124,7 @@ def test_errors():
 
 
 @pytest.mark.parametrize("spacing_mm", [(3.0, 3.0, 3.0), (3.0, 1.5, 2.2), (4.0, 1.0, 4.0)])
+@pytest.mark.slow
 def test_a_uniform_stretch_concentrates_by_its_volume_ratio(spacing_mm):
     """Grids of reference, field and map, whose nodes coincide or not; activity continues beyond the new grid."""
     reference_mm, field_mm, map_mm = spacing_mm

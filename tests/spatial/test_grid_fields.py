@@ -59,6 +59,7 @@ def test_composition_with_a_constant_and_with_nothing():
     np.testing.assert_allclose(spatial.compose_displacements(shift, u, SPACING_MM), u + 1.5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_inverse_undoes_the_map():
     u = smooth(4, 5.0)
     inverse = jax.jit(spatial.invert_displacement)(u, SPACING_MM)

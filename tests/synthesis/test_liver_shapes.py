@@ -71,6 +71,7 @@ def contents():
     return compiled(jax.vmap(lambda key: draw_contents(key, body, liver, points, config)))(keys)
 
 
+@pytest.mark.slow
 def test_a_bridge_is_narrow_where_its_plane_is_and_nowhere_else(contents):
     for n in range(10):
         one = jax.tree.map(lambda values, n=n: values[n], contents)._replace(cut=jnp.array([1.0, 0.0, 0.0, 1e4]))

@@ -11,6 +11,8 @@ from sirtjax.synthesis._liver import real_liver_mm
 from sirtjax.synthesis._lobes import diaphragm_height_mm, own_lobes, shape_points_mm
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, ShapeBank
 
+pytestmark = pytest.mark.slow  # most of the time compiles the generator
+
 HARD = load_preset("hard")
 # Compiles faster, which is most of the time.
 QUICK = {"xla_backend_optimization_level": 1}

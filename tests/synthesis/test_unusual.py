@@ -45,6 +45,7 @@ def drawn():
     return jax.vmap(lambda key: draw_unusual(key, points, fields, config))(jax.random.split(jax.random.key(0), 20))
 
 
+@pytest.mark.slow
 def test_masses_arise_outside_the_liver_and_touch_it(drawn):
     first = drawn.masses[0]
     assert (first.radius_mm > 0).all()

@@ -59,6 +59,7 @@ def test_both_livers_are_in_the_centres_of_their_grids(tmp_path):
     assert np.asarray(pair.reference.seen).mean() < 1.0  # the grid is larger than what is left of the image
 
 
+@pytest.mark.slow
 def test_lesions_of_the_reference_are_on_its_grid(tmp_path):
     for name, centre in (("a", (-20.0, 5.0, 4.0)), ("b", (12.0, -9.0, 15.0))):
         pair_files.write_side(tmp_path, name, centre)

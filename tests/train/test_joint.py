@@ -54,6 +54,7 @@ def loss_of(field, pair, **change):
     return float(total), {name: float(value) for name, value in parts.items()}
 
 
+@pytest.mark.slow
 def test_parts_of_the_loss_are_those_of_numpy():
     pair = pair_of(0)
     field = np.asarray(pair.displacement_mm) * 0.5
@@ -141,6 +142,7 @@ def test_descriptors_of_the_loss_are_those_of_numpy():
     assert "descriptors" not in others
 
 
+@pytest.mark.slow
 def test_descriptors_find_the_displacement_whatever_the_contrast():
     only = {"mutual_information": 0.0, "dice": 0.0, "bending": 0.0, "displacement": 0.0, "descriptors": 1.0}
     for seed in range(4):
@@ -153,6 +155,7 @@ def test_descriptors_find_the_displacement_whatever_the_contrast():
             assert loss_of(wrong, mapped, **only)[0] > best
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_descriptors_is_that_of_differences():
     pair, rng = pair_of(2), np.random.default_rng(0)
     loss = LOSS.model_copy(update={"mutual_information": 0.0, "dice": 0.0, "bending": 0.0, "descriptors": 1.0})

@@ -77,6 +77,7 @@ def test_an_exact_start_is_the_affine_map_of_least_squares(of_random_pair, seed)
     assert np.argwhere(found.reference_lesions).tolist() == [[10, 9, 9]]
 
 
+@pytest.mark.slow
 def test_errors_of_the_start_are_affine_and_of_the_stated_size(of_random_pair):
     exact = np.asarray(of_random_pair(0)[1].start_mm)
     errors = {"translation_mm": 4.0, "rotation_deg": 0.0, "scale": 0.0, "large_fraction": 0.0}

@@ -40,6 +40,7 @@ def made(*changes):
 
 
 @pytest.mark.parametrize("patch", ["data.patch_shape=[26,28,30]", "data.patch_shape=[8,8,8]", None])
+@pytest.mark.slow
 def test_networks_with_a_smaller_output_are_trained_and_validated(blocks, patch):
     changes = [] if patch is None else [patch, "data.foreground=1.0"]
     config, source, images, onehot = made("trainer.batch_size=6", *changes)

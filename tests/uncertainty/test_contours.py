@@ -145,6 +145,7 @@ def test_patches_that_are_really_displaced(estimate, metric):
 
 
 @pytest.mark.parametrize("metric", [MEAN, D70])
+@pytest.mark.slow
 def test_whole_contours_that_are_really_displaced(metric):
     found = uncertainty.contour_sensitivity(corrected, DISTANCE_MM, SPACING_MM, [metric], args=(IMAGE,))
     everywhere = np.ones(SHAPE)

@@ -73,6 +73,7 @@ def test_the_histogram_of_a_hot_sphere_is_that_of_a_fine_grid(radius_mm):
     assert float(found.v_fraction[0]) == pytest.approx(np.mean(dose >= 4.0), abs=0.04)
 
 
+@pytest.mark.slow
 def test_local_deposition_has_the_dose_of_the_lesion_up_to_its_contour():
     found = treatment(8.0, *uncertainty.kernel_shells(None, DENSITY), np.ones((1, 1, 1), np.float32))
     # Without range the dose is 5 everywhere in the lesion and 1 outside; voxels of 4 mm would have all doses between.

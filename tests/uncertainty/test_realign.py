@@ -44,6 +44,7 @@ def test_noise_moves_it_like_the_iterated_fit(fit):
     assert np.sqrt(np.mean(difference**2)) < 0.5 * np.std(np.asarray(theirs), axis=0).mean() + 0.05
 
 
+@pytest.mark.slow
 def test_a_prior_holds_contours_without_an_edge():
     flat = np.zeros_like(REGIONS)
     flat[2] = 1.0

@@ -156,6 +156,7 @@ def test_the_boundary_field_has_one_variance():
     assert near > 0.7 and abs(far) < 0.06
 
 
+@pytest.mark.slow
 def test_displaced_contours():
     distance_mm, _ = split_territories()
     still = {
@@ -215,6 +216,7 @@ def test_activity_outside_lowers_liver_and_lungs_unless_the_image_states_its_act
     np.testing.assert_allclose(found.lung_gy - plain.lung_gy, -np.log(0.96), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_measurement_without_errors_finds_the_truth():
     found = uncertainty.log_ratios(errors(), known())
     # Uniform regions: only voxels that two regions share are not recovered exactly.

@@ -76,6 +76,7 @@ def radius_after(displacement_mm):
     return np.cbrt(volume * 3 / (4 * np.pi))
 
 
+@pytest.mark.slow
 def test_a_contour_moves_outward_freely_and_inward_until_little_is_left():
     assert radius_after(4.0) == pytest.approx(11.0, abs=0.4)
     # A small step inward is nearly the whole step; 20 mm leave a rest (the deepest voxel centre is 3.5 mm deep).

@@ -131,6 +131,7 @@ def divided(moved_mm=0.0):
     return np.stack([one, two, left, -left, liver]).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_territory_of_a_lesion_grows_into_its_neighbour(treatment):
     """Against a dividing surface that is really displaced. Either side of it moved by itself would leave a gap."""
     data = replace(
@@ -160,6 +161,7 @@ def test_whose_territory_grows(depth_mm, expected):
     assert _grown_territory(np.array([2.0, -0.5]), inputs, 0) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_misaligned_image_is_corrected_by_the_axis_that_the_row_names(treatment):
     off = replace(treatment, distance_mm=distances(moved_mm=(4.0, 0.0, 0.0)))
     row = where_to_check(PATIENT, off, ())[0].row("one", "mean")

@@ -63,6 +63,7 @@ def test_no_other_activity_has_a_better_utcp(planned):
 
 
 @pytest.mark.parametrize("more", [{"strategy": "ntcp", "ntcp": 0.9}, {"strategy": "max-utcp"}])
+@pytest.mark.slow
 def test_the_protocol_wins(planned, more):
     upper, _ = planned(biology=BIOLOGY)
     steep = BIOLOGY | {"ntcp_m": 0.01} if more["strategy"] == "max-utcp" else BIOLOGY
@@ -77,6 +78,7 @@ def test_the_protocol_wins(planned, more):
     assert upper.outcome.strategy == "upper"
 
 
+@pytest.mark.slow
 def test_the_bilirubin_of_the_record_selects_the_response(planned):
     high = {"ntcp": "glass-liver-chiesa-high-bilirubin", "ntcp_m": 0.3}
     record = {"liver_function": {"bilirubin": 1.5, "bilirubin_unit": "mg/dL"}}
@@ -91,6 +93,7 @@ def test_the_bilirubin_of_the_record_selects_the_response(planned):
         planned(prescription=by_outcome("ntcp", ntcp=0.15), record=record, **given)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_curves(planned):
     result, maps = planned(prescription=by_outcome("max-utcp"), biology=BIOLOGY)
     page = report_html(result, maps, pictures=[])

@@ -111,6 +111,7 @@ def test_more_than_ten_half_lives_are_refused(reference):
     assert found(INJECTED, reference_time=reference, method="relative") == ()
 
 
+@pytest.mark.slow
 def test_a_verification_is_refused_and_has_the_check(tmp_path, monkeypatch):
     analytic_case.write_patient(tmp_path)
     tank = Volume(np.full(analytic_case.SPECT.shape, 1e6, np.float32), analytic_case.SPECT, unit="Bq/mL")
