@@ -66,6 +66,19 @@ def test_further_cascades_begin_with_the_identity(tmp_path):
     assert_same(networks.cascade_of(found, 1), networks.cascade_of(drawn, 1))
 
 
+def test_the_first_stage_can_begin_with_the_weights_of_the_cascade_before(tmp_path):
+    """As when a cascade is added to a trained network: with a rate of nearly zero, its features remain a copy."""
+    one = toy.config(network={"cascades": 1}, course={"stages": toy.table()["course"]["stages"][:1]})
+    saved_model(one, tmp_path / "model")
+    stage = {"cascade": 1, "steps": 1, "learning_rate": 1e-12, "begin_from_previous": True}
+    made = toy.config(
+        weights=str(tmp_path / "model"), course={"stages": [stage]}, optimiser={"warmup_steps": 0, "ema_decay": 0.9}
+    )
+    params = toy.run(tmp_path / "run", made).progress.state.variables["params"]
+    jax.tree.map(lambda x: np.testing.assert_allclose(x[1], x[0], atol=1e-6), params["encoder"])
+    assert all(np.abs(x[1]).max() < 1e-6 for x in jax.tree.leaves(params["decoder"]["heads"]))
+
+
 @pytest.mark.parametrize(
     "network",
     [{"cascades": 1}, {"unit_mm": 5.0}, {"network": toy.table()["network"]["network"] | {"features": [4, 8]}}],
