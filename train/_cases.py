@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import parse_json
+from sirtjax.train._csv_table import is_there, read_csv_table
 
 Split = Literal["train", "validation"]
 _COLUMNS = ("case", "image", "label")
@@ -60,31 +60,25 @@ def table_cases(path: Path) -> tuple[TrainingCase, ...]:
     Paths are relative to the table; several channels of a case are divided by ";".
 
     Raises:
-      ConfigError: columns or files that are missing, names that are not distinct, or an unknown split.
+      ConfigError: columns, cells or files that are missing, an unknown or repeated column, a row with more cells than
+        columns, names that are not distinct, or an unknown split.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the table of cases ({getattr(error, 'strerror', error)})") from error
-    missing = [name for name in _COLUMNS if name not in columns]
-    unknown = [name for name in columns if name not in (*_COLUMNS, *_MORE)]
-    if missing or unknown:
-        found = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, optionally, {', '.join(_MORE)}")
+    rows = read_csv_table(path, required=_COLUMNS, optional=_MORE, content="cases")
     cases = []
     for number, row in enumerate(rows, start=2):
-        word = (row.get("split") or "").strip()
+        word = row["split"]
         if word not in _SPLITS:
             raise ConfigError(f"{path}, line {number}: split is {word!r}; expected train, validation or nothing")
-        images = tuple(path.parent / name.strip() for name in (row["image"] or "").split(_SEPARATOR))
+        images = [name.strip() for name in row["image"].split(_SEPARATOR)]
+        if "" in (*images, row["label"]):
+            what = "label" if row["label"] == "" else "image" if row["image"] == "" else "one of the images"
+            raise ConfigError(f"{path}, line {number}: {what} is empty; give the file")
         cases.append(
             TrainingCase(
-                name=(row["case"] or "").strip(),
-                images=images,
-                label=path.parent / (row["label"] or "").strip(),
-                modality=(row.get("modality") or "").strip() or "CT",
+                name=row["case"],
+                images=tuple(path.parent / name for name in images),
+                label=path.parent / row["label"],
+                modality=row["modality"] or "CT",
                 split=_SPLITS[word],
             )
         )
@@ -168,7 +162,7 @@ def _present(cases: Sequence[TrainingCase], where: str) -> tuple[TrainingCase, .
         raise ConfigError(f"{where}: every case needs a name of its own")
     for case in cases:
         for path in (*case.images, case.label):
-            if not path.exists():
+            if not is_there(path):
                 raise ConfigError(f"{where}: case {case.name} lacks {path}")
     counts = {len(case.images) for case in cases}
     if len(counts) > 1:

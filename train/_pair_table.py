@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.train._csv_table import is_there, read_csv_table
 
 _COLUMNS = ("reference", "floating")
 _MASKS = ("reference_liver", "floating_liver")
@@ -51,19 +51,10 @@ def read_pair_table(path: Path) -> tuple[FilePair, ...]:
         reference_lesions, reference_modality, floating_modality and split.
 
     Raises:
-      ConfigError: columns, cells or files that are missing, or an unknown column, modality or split.
+      ConfigError: columns, cells or files that are missing, an unknown or repeated column, a row with more cells than
+        columns, or an unknown modality or split.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot read the table of pairs ({getattr(error, 'strerror', error)})") from error
-    missing = [name for name in _COLUMNS if name not in columns]
-    unknown = [name for name in columns if name not in (*_COLUMNS, *_MORE)]
-    if missing or unknown:
-        found = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, optionally, {', '.join(_MORE)}")
+    rows = read_csv_table(path, required=_COLUMNS, optional=_MORE, content="pairs")
     if not rows:
         raise ConfigError(f"{path}: the table has no pair; add one per row")
     return tuple(_pair(row, path, number) for number, row in enumerate(rows, start=2))
@@ -142,8 +133,7 @@ def _stated_splits(pairs: Sequence[FilePair], groups: Sequence[Path]) -> dict[Pa
     return stated
 
 
-def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
-    cells = {name: (row.get(name) or "").strip() for name in (*_COLUMNS, *_MORE)}
+def _pair(cells: dict[str, str], path: Path, number: int) -> FilePair:
     where = f"{path}, row {number}"
     for name in _COLUMNS:
         if not cells[name]:
@@ -151,7 +141,7 @@ def _pair(row: dict[str, str], path: Path, number: int) -> FilePair:
     if cells["split"] not in _SPLITS:
         raise ConfigError(f"{where}: split is {cells['split']!r}; expected train, validation or nothing")
     for name in (*_COLUMNS, *_MASKS, _LESIONS):
-        if cells[name] and not (path.parent / cells[name]).exists():
+        if cells[name] and not is_there(path.parent / cells[name]):
             raise ConfigError(f"{where}: {name} does not exist ({path.parent / cells[name]}); correct the path")
     modalities: list[Literal["CT", "MR"] | None] = []
     for name in _MODALITIES:

@@ -104,6 +104,13 @@ def test_what_is_missing_is_named(tmp_path):
         ("case,image,label,split\na,b,c,test\n", "line 2: split is 'test'; expected train, validation or nothing"),
         ("case,image,label\na,t.csv,t.csv\na,t.csv,t.csv\n", "every case needs a name of its own"),
         ("case,image,label\na,t.csv,t.csv\nb,t.csv;t.csv,t.csv\n", "cases have 1 to 2 channels"),
+        ("case,image,label\na,t.csv,\n", "line 2: label is empty; give the file"),
+        ("case,image,label\na,,t.csv\n", "line 2: image is empty; give the file"),
+        ("case,image,label\na,t.csv;,t.csv\n", "line 2: one of the images is empty; give the file"),
+        ("case,image,label\na,t.csv,t.csv,MR\n", "row 2: has 4 cells, the header 3"),
+        ("case,image,label,label\na,t.csv,t.csv,t.csv\n", "has the column 'label' 2 times"),
+        ('case,image,label\n"a,t.csv,t.csv\n' + "x" * 200000, "cannot read the table of cases .field larger"),
+        ("case,image,label\na," + "x" * 300 + ",t.csv\n", "case a lacks"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(tmp_path, text, complaint):

@@ -249,6 +249,31 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path):
         train.read_pair_table(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("reference,floating\na.nii,a.nii,a_liver.nii\n", "row 2: has 3 cells, the header 2 .reference, floating."),
+        ("reference,floating,floating\na.nii,a.nii,b.nii\n", "has the column 'floating' 2 times"),
+        ('reference,floating\n"a.nii,a.nii\n' + "a.nii,a.nii\n" * 30, "row 2: floating is empty"),
+        ('reference,floating\na.nii,"a.nii\n' + "a.nii,a.nii\n" * 30, "row 2: floating does not exist"),
+    ],
+)
+def test_cells_of_no_column_and_quotes_without_end_are_named(tmp_path, text, complaint):
+    """A mask in a column without a name would otherwise not be used, without a message."""
+    for name in ("a", "b", "a_liver"):
+        (tmp_path / f"{name}.nii").touch()
+    (tmp_path / "pairs.csv").write_text(text)
+    with pytest.raises(ConfigError, match=complaint):
+        train.read_pair_table(tmp_path / "pairs.csv")
+
+
+def test_a_table_of_windows_is_read(tmp_path):
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "pairs.csv").write_bytes(b"\xef\xbb\xbfreference,floating,split\r\na.nii, a.nii ,train,\r\n\r\n")
+    (pair,) = train.read_pair_table(tmp_path / "pairs.csv")
+    assert pair.images == (tmp_path / "a.nii", tmp_path / "a.nii") and pair.split == "train"
+
+
 def test_what_is_wrong_with_a_file_is_named(tmp_path):
     pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0))
     row = {"reference": "a.nii.gz", "floating": "a.nii.gz"}

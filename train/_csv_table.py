@@ -1,0 +1,64 @@
+"""Tables of training data on the disk, as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from sirtjax.errors import ConfigError
+
+
+def read_csv_table(
+    path: Path, *, required: Sequence[str], optional: Sequence[str], content: str
+) -> tuple[dict[str, str], ...]:
+    """Reads the rows of a CSV table with a header; a column without a cell in a row is empty.
+
+    Args:
+      path: the table.
+      required: names of the columns that it must have.
+      optional: names of the other columns that it can have.
+      content: description of the rows, such as "pairs", for the message.
+
+    Returns:
+      A dictionary per row with each of these columns, without white space around the cells.
+
+    Raises:
+      ConfigError: the table cannot be read, a column is missing, unknown or there twice, or a row has more cells than
+        columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = tuple(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", error)
+        raise ConfigError(f"{path}: cannot read the table of {content} ({reason})") from error
+    missing = [name for name in required if name not in columns]
+    unknown = [name for name in columns if name not in (*required, *optional)]
+    twice = [name for name in columns if columns.count(name) > 1]
+    if missing or unknown or twice:
+        found = (
+            f"has no column {missing[0]!r}"
+            if missing
+            else f"has an unknown column {unknown[0]!r}"
+            if unknown
+            else f"has the column {twice[0]!r} {columns.count(twice[0])} times"
+        )
+        raise ConfigError(f"{path}: {found}; expected {', '.join(required)} and, optionally, {', '.join(optional)}")
+    for number, row in enumerate(rows, start=2):
+        more: Sequence[str] = row.get(None, ())  # type: ignore[call-overload]
+        if any(cell.strip() for cell in more):
+            raise ConfigError(
+                f"{path}, row {number}: has {len(columns) + len(more)} cells, the header {len(columns)} "
+                f"({', '.join(columns)}); add the missing column, or put a cell with a comma in quotes"
+            )
+    return tuple({name: (row.get(name) or "").strip() for name in (*required, *optional)} for row in rows)
+
+
+def is_there(path: Path) -> bool:
+    """Returns whether a file or folder exists; False for a name that the disk cannot have, such as one too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
