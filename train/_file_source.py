@@ -83,6 +83,7 @@ def file_source(
         prepare=_prepare(config, data),
         validate=lambda variables: _validated(variables, held_back, config, data),
         steps_per_epoch=-(-len(ready) // trainer.batch_size),
+        validation=tuple(case.name for case in validation),
     )
 
 

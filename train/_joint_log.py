@@ -11,14 +11,14 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from sirtjax.errors import ComputationError, ConfigError
+from sirtjax.errors import ComputationError
 from sirtjax.train._config import plain
 from sirtjax.train._event_file import new_event_file, write_scalars
 from sirtjax.train._joint_course import StagePlace
 from sirtjax.train._joint_progress import JointProgress, judged_variables
 from sirtjax.train._joint_scores import JointScores
 from sirtjax.train._joint_training_file import JointTrainingConfig
-from sirtjax.train._log import STEPS, VALIDATIONS, Row, append_to_table, begin_table, number_cell, read_rows
+from sirtjax.train._log import STEPS, VALIDATIONS, Row, append_to_table, begin_table, check_validated, number_cell
 from sirtjax.train._loop import BEST
 from sirtjax.train._state_file import save_tree
 from sirtjax.typing import Array
@@ -44,16 +44,7 @@ def check_validation_pairs(run: Path, names: Collection[str], *, step: int) -> N
     Raises:
       ConfigError: the validations before were on other pairs.
     """
-    path = run / VALIDATIONS
-    rows = read_rows(path) if path.is_file() else []
-    before = {row["pair"] for row in rows if int(row["step"]) <= step}
-    changed = sorted(before ^ set(names)) if before else []
-    if changed:
-        what = ", ".join(changed[:5]) + (" and others" if len(changed) > 5 else "")
-        raise ConfigError(
-            f"{path}: the training data are divided into other training and validation pairs than before ({what}); "
-            "use the table and the version that the run was begun with, or begin in another folder"
-        )
+    check_validated(run, names, column="pair", step=step)
 
 
 class JointLog:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
+from sirtjax.errors import ConfigError
 from sirtjax.io import CsvWriter, atomic_path, plain_cell
 from sirtjax.train._scores import Scores
 
@@ -55,6 +57,30 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
     return [{name: plain_cell(cell) for name, cell in row.items() if name is not None} for row in rows]
+
+
+def check_validated(run: Path, names: Collection[str], *, column: Literal["pair", "case"], step: int) -> None:
+    """Refuses to continue a run that was validated on other images: those would now be trained with.
+
+    Args:
+      run: run folder.
+      names: names of the validation cases or pairs.
+      column: column of these names.
+      step: number of completed updates; later validations do not count.
+
+    Raises:
+      ConfigError: the validations before were on others.
+    """
+    path = run / VALIDATIONS
+    rows = read_rows(path) if path.is_file() else []
+    before = {row[column] for row in rows if int(row["step"]) <= step}
+    changed = sorted(before ^ set(names)) if before else []
+    if changed:
+        what = ", ".join(changed[:5]) + (" and others" if len(changed) > 5 else "")
+        raise ConfigError(
+            f"{path}: the training data are divided into other training and validation {column}s than before ({what}); "
+            "use the data and the version that the run was begun with, or begin in another folder"
+        )
 
 
 def number_cell(value: float) -> str:

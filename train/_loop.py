@@ -15,7 +15,15 @@ from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.train._config import Recipe
 from sirtjax.train._devices import place
 from sirtjax.train._event_file import new_event_file, write_scalars
-from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
+from sirtjax.train._log import (
+    STEP_COLUMNS,
+    STEPS,
+    VALIDATIONS,
+    append_rows,
+    begin_logs,
+    check_validated,
+    validation_rows,
+)
 from sirtjax.train._program import compiled_step
 from sirtjax.train._save_schedule import FIRST_SAVE_S, Schedule, saved_or_first
 from sirtjax.train._scores import Scores
@@ -88,7 +96,8 @@ def train(
     Raises:
       ComputationError: the loss or its gradients are not finite.
       InputError: a step needs more memory than is available.
-      ConfigError: the number of steps in an epoch is not known, or the state in the folder is of another config.
+      ConfigError: the number of steps in an epoch is not known, the state in the folder is of another config, or the
+        run was validated on other cases.
     """
     per_epoch = _steps_per_epoch(recipe, source)
     end = recipe.trainer.epochs * per_epoch
@@ -106,6 +115,8 @@ def train(
     step: Step | None = None
     waiting: list[tuple[int, Metrics]] = []
     done = int(state.step)
+    if done and source.validation:
+        check_validated(run, source.validation, column="case", step=done)
     stale = int(state.stale)
     limit = recipe.trainer.early_stopping
     status: Status = "finished"

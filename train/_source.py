@@ -35,12 +35,14 @@ class SampleSource:
       prepare: function from this input to images and labels, inside the compiled step.
       validate: function from the network's variables to the overlap of the validation cases.
       steps_per_epoch: number of updates in which each case is used once; None if there is no such number.
+      validation: names of the validation cases of files; empty for random samples.
     """
 
     feed: Callable[[int], PyTree]
     prepare: Prepare
     validate: Callable[[Variables], Scores]
     steps_per_epoch: int | None = None
+    validation: tuple[str, ...] = ()
 
 
 def sample_source(

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -61,6 +62,7 @@ def test_slices_end_where_one_run_does(tmp_path):
 KILLED = """
 import sys, time
 sys.path[:0] = [{here!r}]
+from dataclasses import replace
 from pathlib import Path
 import toy
 def slow(text):
@@ -138,3 +140,21 @@ def test_without_validation_samples_no_weights_are_the_best():
             toy.sample, toy.BANK, predict=toy.apply, recipe=toy.recipe(), mesh=mesh,
             validation_bank=toy.BANK, validation_count=0,
         )  # fmt: skip
+
+
+def test_a_run_with_other_validation_cases_is_refused_before_anything_is_written(tmp_path):
+    """As after a further case in the table, which can move a validation case to the training."""
+    made = toy.recipe()
+    mesh = train.sample_mesh(devices=jax.devices()[:1])
+    found = replace(toy.source(made, mesh), validation=("a", "b", "=c"))
+    (tmp_path / "validation.csv").write_text("step,epoch,case,label,dsc\n4,1,a,ball,0.5\n4,1,b,ball,\n4,1,'=c,ball,1\n")
+    state = replace(train.first_state(toy.variables(), optimiser=made.optimiser, seed=made.seed), step=np.int32(4))
+    train.save_tree(tmp_path / "state.npz", state, {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = replace(found, validation=("a", "=c", "d"))
+    with pytest.raises(ConfigError, match=r"other training and validation cases than before \(b, d\).*another folder"):
+        train.train(
+            toy.forward, other, state, recipe=made, run=tmp_path, mesh=mesh, about={}, resume=True, max_time_s=0.0
+        )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    train.train(toy.forward, found, state, recipe=made, run=tmp_path, mesh=mesh, about={}, resume=True, max_time_s=0.0)
