@@ -79,7 +79,7 @@ def train_joint(
         processes by the clock of the first one.
       on_begin: called in the first process after all checks, before anything is written.
       on_progress: called with progress messages.
-      on_note: called with a message if `resume` finds no state.
+      on_note: called with a message if `resume` finds no state, and if no validation pair has both liver masks.
       first_save_s: time in seconds after which a state is saved if there was none since the start.
 
     Raises:
@@ -104,6 +104,8 @@ def train_joint(
     state, done, end = place(progress.state, mesh), int(progress.state.step), config.course.steps
     if goes_on:
         check_validation_pairs(run, source.validation, step=done)
+    if not any(np.any(pair.reference_liver) and np.any(pair.floating_liver) for pair in source.validation.values()):
+        on_note("no validation pair has both liver masks, so no weights are the best; export with --last")
     log = JointLog(run if jax.process_index() == 0 else None, config, end, on_progress)
     pairs = source.feed(done * config.trainer.batch_size)
     steps: dict[bool, Any] = {}

@@ -20,10 +20,10 @@ from sirtjax.train._joint_progress import JointProgress, first_progress, judged_
 from sirtjax.train._joint_source import JointSource, file_pair_source, mixed_pair_source, random_pair_source
 from sirtjax.train._joint_training_file import JointTrainingConfig, joint_training_from_dict
 from sirtjax.train._lock import run_lock
-from sirtjax.train._loop import BEST, STATE
+from sirtjax.train._loop import STATE
 from sirtjax.train._pair_table import read_pair_table
 from sirtjax.train._pairs_config import FilePairsConfig, MixedPairsConfig, RandomPairsConfig
-from sirtjax.train._run_folder import CONFIG, REGISTRATION, check_folder, describe_run, run_table
+from sirtjax.train._run_folder import CONFIG, REGISTRATION, best_file, check_folder, describe_run, run_table
 from sirtjax.train._state_file import load_tree
 
 
@@ -46,7 +46,7 @@ def run_joint_training(
       max_time_s: time in seconds after which the training pauses.
       devices: devices that share the work. Default: all devices.
       on_progress: called with progress messages.
-      on_note: called with a message if `resume` finds no state.
+      on_note: called with a message if `resume` finds no state, and if no validation pair has both liver masks.
 
     Raises:
       OutputError: the folder contains files and `resume` is false, or another training writes there.
@@ -164,7 +164,7 @@ def model_of_joint_run(
 
     Raises:
       ConfigError: the name is not allowed, or the folder is not a run of a registration network.
-      ImageFormatError: there was no validation yet, or nothing was saved.
+      ImageFormatError: there was no validation yet, none with a DSC, or nothing was saved.
     """
     io.check_model_name(name)
     config = joint_run_config(run)
@@ -173,7 +173,7 @@ def model_of_joint_run(
         state = joint_run_progress(run).state
         variables, about = judged_variables(state), {"step": int(state.step)}
     else:
-        variables, about = load_tree(run / BEST, judged_variables(first_progress(config).state))
+        variables, about = load_tree(best_file(run), judged_variables(first_progress(config).state))
     spec = RegistrationModelSpec(
         name=name,
         network=config.network,

@@ -14,11 +14,12 @@ from jaxtyping import PyTree
 
 from sirtjax import __version__, networks
 from sirtjax.config import Table
-from sirtjax.errors import ConfigError, ModelError, OutputError
+from sirtjax.errors import ConfigError, ImageFormatError, ModelError, OutputError
 from sirtjax.io import atomic_path
 from sirtjax.parsing import parse_json
 from sirtjax.train._config import plain
 from sirtjax.train._lock import LOCK
+from sirtjax.train._log import VALIDATIONS, read_rows
 from sirtjax.train._loop import BEST, STATE
 from sirtjax.train._state import TrainState, Variables, first_state
 from sirtjax.train._state_file import load_tree
@@ -31,6 +32,8 @@ _FREE = (
     "log", "data.path", "data.bank", "data.files.path", "data.random.bank", "data.cache", "data.threads",
     "trainer.save_every_steps",
 )  # fmt: skip
+# Hidden folders of files being written, which a process leaves if it is killed while it writes.
+_TEMPORARY = ".sirtjax-"
 # Task of the runs of registration networks.
 REGISTRATION = "registration"
 
@@ -78,20 +81,40 @@ def has_best(weights: str, *, models: Collection[str]) -> bool:
     path = Path(weights)
     found = (path / BEST).is_file()
     if not found and (path / CONFIG).is_file():
-        raise ModelError(
-            f"{path}: is a run without {BEST}, which its first validation writes; continue it with --resume until then"
-        )
+        raise ModelError(f"{path}: is a run without {BEST}, {_reason_for_no_best(path)[0]}")
     return found
+
+
+def best_file(run: Path) -> Path:
+    """Returns the file with the weights of the best validation.
+
+    Raises:
+      ImageFormatError: there was no validation yet, or none with a DSC.
+    """
+    if not (run / BEST).is_file():
+        reason, exportable = _reason_for_no_best(run)
+        remedy = "; --last exports the last weights" if exportable else ""
+        raise ImageFormatError(f"{run}: is a run without {BEST}, {reason}{remedy}")
+    return run / BEST
+
+
+def _reason_for_no_best(run: Path) -> tuple[str, bool]:
+    """Why a run has no best weights, and whether it has others."""
+    path = run / VALIDATIONS
+    if not path.is_file() or not read_rows(path):
+        until = "which its first validation writes; continue it with --resume until then"
+        return until, (run / STATE).is_file()
+    return "because no validation has a DSC; its validation data lack the masks or classes", (run / STATE).is_file()
 
 
 def best_variables(run: Path) -> tuple[Variables, dict[str, PyTree]]:
     """Returns the weights of the best validation, and their metadata: the config, "step" and "dsc".
 
     Raises:
-      ImageFormatError: there was no validation yet.
+      ImageFormatError: there was no validation yet, or none with a DSC.
     """
     like = networks.abstract_variables(run_config(run).network)
-    variables, about = load_tree(run / BEST, like)
+    variables, about = load_tree(best_file(run), like)
     return variables, about
 
 
@@ -121,7 +144,7 @@ def check_folder(run: Path, config: Table, *, resume: bool, read: Callable[[Path
     """
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; expected the name of a folder to write")
-    if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
+    if run.is_dir() and any(path.name != LOCK and not path.name.startswith(_TEMPORARY) for path in run.iterdir()):
         if not resume:
             raise OutputError(f"{run}: holds files already; choose another folder, or continue with --resume")
         _check_same(read(run), config, run)

@@ -1,6 +1,8 @@
 """The weights that the training of a registration network begins with."""
 
 import json
+from dataclasses import replace
+from unittest import mock
 
 import jax
 import joint_toy as toy
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 from sirtjax import networks, registration_networks, train
-from sirtjax.errors import ModelError
+from sirtjax.errors import ImageFormatError, ModelError
+from sirtjax.train import _joint_run
 
 
 def other_weights(made, seed=5):
@@ -94,6 +97,26 @@ def test_weights_of_a_run_before_its_first_validation_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": toy.table()}))
     with pytest.raises(ModelError, match=r"is a run without best\.npz, which its first validation writes; continue it"):
         train.initial_progress(toy.config(weights=str(tmp_path)))
+
+
+def test_a_run_without_masks_for_its_validation_says_why_it_has_no_best_weights(tmp_path):
+    made, notes = toy.config(course={"stages": toy.table()["course"]["stages"][:1]}), []
+    found = toy.source(made)
+    empty = {
+        name: pair._replace(floating_liver=0 * pair.floating_liver, reference_liver=0 * pair.reference_liver)
+        for name, pair in found.validation.items()
+    }
+    run = tmp_path / "run"
+    toy.run(run, made, pairs=replace(found, validation=empty), on_note=notes.append)
+    assert notes == ["no validation pair has both liver masks, so no weights are the best; export with --last"]
+    (run / "config.json").write_text(json.dumps({"config": toy.table()}))
+    with pytest.raises(ModelError, match=r"is a run without best\.npz, because no validation has a DSC"):
+        train.initial_progress(toy.config(weights=str(run)))
+    config = mock.patch.object(_joint_run, "joint_run_config", lambda run: made)
+    with config, pytest.raises(ImageFormatError, match=r"no validation has a DSC.*; --last exports the last weights"):
+        train.model_of_joint_run(run, name="mine")
+    with config:
+        assert train.model_of_joint_run(run, name="mine", last=True)[1] == {"step": 3}
 
 
 def test_a_folder_is_not_in_the_way_of_the_model_of_its_name(tmp_path, monkeypatch):

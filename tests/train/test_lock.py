@@ -76,6 +76,23 @@ def test_a_lock_that_was_left_behind_is_no_run(tmp_path, resume):
         check_folder(tmp_path, config, resume=resume)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_that_was_never_finished_is_no_run(tmp_path, resume):
+    """A process killed while it writes its first file leaves only the hidden folder of this file."""
+    config = train.load_training(train.list_training_presets()[0])
+    script = f"""
+import os, pathlib
+from sirtjax.io import atomic_path
+with atomic_path(pathlib.Path({str(tmp_path)!r}) / "config.json") as path:
+    path.write_text("{{")
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    (left,) = tmp_path.iterdir()
+    assert left.is_dir() and (left / "config.json").exists()
+    check_folder(tmp_path, config, resume=resume)
+
+
 def test_what_was_made_for_the_lock_alone_goes_again(tmp_path):
     with run_lock(tmp_path / "a" / "run"):
         assert (tmp_path / "a" / "run" / LOCK).is_file()
