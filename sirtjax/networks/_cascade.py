@@ -170,9 +170,11 @@ def next_output(
         raise ValueError(
             f"each side must be (i, j, k, {config.inputs}), got {tuple(reference.shape)} and {tuple(floating.shape)}"
         )
+    # The weights are float32, and so is the displacement, whatever the precision of the images.
+    reference, floating = (jnp.asarray(image, jnp.float32) for image in (reference, floating))
     block_mm = config.block * jnp.asarray(spacing_mm, jnp.float32)
     warped = spatial.sample_on_grid(floating, on_voxels(config, total_mm), spacing_mm)
-    seen = [voxels_to_channels(jnp.concatenate([jnp.asarray(reference), warped], axis=-1), config.block)]
+    seen = [voxels_to_channels(jnp.concatenate([reference, warped], axis=-1), config.block)]
     if config.forces:
         pulls = demons_forces(block_means(reference, config.block), block_means(warped, config.block), block_mm)
         seen.append(pulls / config.unit_mm)

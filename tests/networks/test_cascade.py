@@ -39,6 +39,18 @@ def test_a_new_network_is_the_identity(images, output):
     assert fields.shape == (2, *SHAPE, 3) and not np.any(fields)
 
 
+def test_images_in_double_precision_are_those_in_single_precision(images):
+    how = config()
+    variables = with_random_heads(networks.initialise_cascades(how, seed=0), 0.3)
+    single = networks.cascade_displacements(how, variables, *images, SPACING_MM)
+    assert np.abs(single).max() > 0.1
+    with jax.enable_x64(True):
+        wide = [np.asarray(image, np.float64) for image in images]
+        double = networks.cascade_displacements(how, variables, *wide, np.array(SPACING_MM))
+    assert double.dtype == np.float32
+    np.testing.assert_allclose(double, single, atol=1e-4)
+
+
 def test_voxels_of_a_block_are_channels_and_back():
     image = np.random.default_rng(0).standard_normal((4, 6, 2, 3)).astype(np.float32)
     blocks = np.asarray(networks._blocks.voxels_to_channels(image, 2))
