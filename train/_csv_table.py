@@ -57,7 +57,7 @@ def read_csv_table(
 
 
 def is_there(path: Path) -> bool:
-    """Returns whether a file or folder exists; False for a name that the disk cannot have, such as one too long."""
+    """Returns whether a path exists; False also for names that the disk cannot have."""
     try:
         return path.exists()
     except OSError:

@@ -112,7 +112,7 @@ def train_joint(
     score = make_joint_scores(config.network, spacing_mm=config.grid[1])
     while done < end:
         at = stage_place(config.course, done)
-        # The very first stage has nothing to begin anew, but may begin with weights of the cascade before.
+        # The first stage needs no new moments, but it can begin with the weights of the cascade before.
         if at.done == 0 and (done or at.from_previous):
             state = _beginning(at.cascade, at.from_previous, config.optimiser, mesh)(state)
         feed = (_batch(pairs, config.trainer.batch_size, mesh), *_setting(at, config, mesh))
