@@ -47,7 +47,7 @@ def read_csv_table(
         )
         raise ConfigError(f"{path}: {found}; expected {', '.join(required)} and, optionally, {', '.join(optional)}")
     for number, row in enumerate(rows, start=2):
-        more: Sequence[str] = row.get(None, ())  # type: ignore[call-overload]
+        more: Sequence[str] = row.get(None, ())
         if any(cell.strip() for cell in more):
             raise ConfigError(
                 f"{path}, row {number}: has {len(columns) + len(more)} cells, the header {len(columns)} "
