@@ -185,7 +185,9 @@ def _intervals(
     corrected = corrected_vois(case, products, setting, deposit, inputs, biology)
     necrotic = necrosis(setting, inputs, records, fwhm_mm=fwhm_mm)
     if table.method == "eanm":
-        return eanm_intervals(empty, result, corrected), None, necrotic
+        absolute = case.calibration.method == "absolute"
+        stated = sources.stated.names()
+        return eanm_intervals(empty, result, corrected, absolute=absolute, stated=stated), None, necrotic
     try:
         linear = table.budget != "none"
         found = simulate(

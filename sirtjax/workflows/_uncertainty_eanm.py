@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scipy import special
@@ -27,7 +27,12 @@ NOT_INCLUDED = (
 
 
 def eanm_intervals(
-    empty: UncertaintyResult, result: Result, corrected: Mapping[str, CorrectedVoi]
+    empty: UncertaintyResult,
+    result: Result,
+    corrected: Mapping[str, CorrectedVoi],
+    *,
+    absolute: bool = False,
+    stated: Sequence[str] = (),
 ) -> UncertaintyResult:
     """Returns the intervals of the mean doses of lesions and liver by the formulas of the guidance.
 
@@ -39,14 +44,16 @@ def eanm_intervals(
       empty: result without rows, with level, resolution and sources.
       result: plan or verification.
       corrected: corrected metrics by VOI.
+      absolute: whether the image states the activity: residual and lung shunt then have no effect on these doses.
+      stated: names of the sources that the case states, also of those whose size the formulas do not need.
     """
     sizes = {source.name: source for source in empty.sources}
-    left_out = tuple(f"The EANM method does not include `{name}`." for name in OMITTED if name in sizes)
+    left_out = tuple(f"The EANM method does not include `{name}`." for name in OMITTED if name in {*sizes, *stated})
     rows = []
     for voi in result.vois:
         found = corrected.get(voi.name)
         if voi.kind in KINDS and found is not None:
-            rows += _rows(voi, found, sizes, empty, result.lung_shunt_fraction)
+            rows += _rows(voi, found, sizes, empty, _of_delivery(voi, sizes, result, absolute=absolute))
     return replace(
         empty,
         method="eanm",
@@ -59,15 +66,29 @@ def eanm_intervals(
     )
 
 
+def _of_delivery(
+    voi: VoiResult, sizes: Mapping[str, UncertaintySource], result: Result, *, absolute: bool
+) -> dict[str, float]:
+    """The relative uncertainty of the activity in the liver, by residual and lung shunt."""
+    if absolute:
+        return {"residual": 0.0, "lung_shunt": 0.0}
+    shunts = {one.territory: one.lung_shunt_fraction for one in result.injections}
+    # A VOI of several territories has the mean, weighted by the activities.
+    fraction = shunts.get(voi.territory or "", result.lung_shunt_fraction)
+    residual, shunt = (sizes[name].sizes[0] if name in sizes else 0.0 for name in ("residual", "lung_shunt"))
+    # The activity in the liver is what the lungs leave.
+    return {"residual": residual, "lung_shunt": shunt * fraction / (1.0 - fraction)}
+
+
 def _rows(
     voi: VoiResult,
     corrected: CorrectedVoi,
     sizes: Mapping[str, UncertaintySource],
     empty: UncertaintyResult,
-    lung_shunt_fraction: float,
+    delivery: Mapping[str, float],
 ) -> list[UncertaintyRow]:
     reason = small_lesion_reason(voi)
-    interval = None if reason else _interval(voi, corrected.mean_gy, sizes, empty, lung_shunt_fraction)
+    interval = None if reason else _interval(voi, corrected.mean_gy, sizes, empty, delivery)
     mean = UncertaintyRow(
         voi=voi.name,
         kind=voi.kind,
@@ -97,7 +118,7 @@ def _interval(
     mean_gy: float,
     sizes: Mapping[str, UncertaintySource],
     empty: UncertaintyResult,
-    lung_shunt_fraction: float,
+    delivery: Mapping[str, float],
 ) -> Interval:
     def size(name: str) -> float:
         return sizes[name].sizes[0] if name in sizes else 0.0
@@ -112,12 +133,7 @@ def _interval(
         calibration_fraction=size("calibration"),
         recovery_fraction=by_resolution * size("resolution"),
         density_fraction=size("density"),
-        other={
-            "residual": size("residual"),
-            "half_life": size("half_life"),
-            # The activity in the liver is what the lungs leave.
-            "lung_shunt": size("lung_shunt") * lung_shunt_fraction / (1.0 - lung_shunt_fraction),
-        },
+        other={**delivery, "half_life": size("half_life")},
     )
     deviation = found.dose * mean_gy
     reach = float(special.ndtri(0.5 + empty.level / 2)) * deviation

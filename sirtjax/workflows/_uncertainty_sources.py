@@ -78,11 +78,17 @@ class StatedSources:
     tables: dict[str, SourceTable | None]
     presets: dict[str, str]
 
+    def names(self) -> tuple[str, ...]:
+        """Returns the names of the sources that are stated."""
+        # The posterior of a registration states the shift of lesions as well.
+        posterior = posterior_method(registration_table(self)) is not None
+        return tuple(
+            name for name, table in self.tables.items() if table is not None or (posterior and name == "lesion_shift")
+        )
+
     def not_included(self) -> tuple[str, ...]:
         """Returns a sentence for each source that is not included."""
-        missing = [name for name, table in self.tables.items() if table is None]
-        if posterior_method(registration_table(self)) is not None:  # it states the shift of lesions as well
-            missing = [name for name in missing if name != "lesion_shift"]
+        missing = [name for name in self.tables if name not in self.names()]
         return tuple(f"The case states no uncertainty of `{name}`." for name in missing) + NEVER_INCLUDED
 
 

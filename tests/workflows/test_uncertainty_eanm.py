@@ -28,8 +28,10 @@ def source(name, size, unit="1"):
     return UncertaintySource(name, (size,), unit, None, "test", "assumed")
 
 
-def voi(name, kind, volume_ml, mean_gy):
-    return SimpleNamespace(name=name, kind=kind, volume_ml=volume_ml, mean_gy=mean_gy, d_gy={"70": 0.9 * mean_gy})
+def voi(name, kind, volume_ml, mean_gy, territory=None):
+    return SimpleNamespace(
+        name=name, kind=kind, volume_ml=volume_ml, mean_gy=mean_gy, d_gy={"70": 0.9 * mean_gy}, territory=territory
+    )
 
 
 def empty(level=0.9):
@@ -61,8 +63,17 @@ VOIS = (
 CORRECTED = {one.name: SimpleNamespace(mean_gy=1.1 * one.mean_gy) for one in VOIS}
 
 
+def result_of(vois=VOIS, **shunts):
+    injections = [SimpleNamespace(territory=name, lung_shunt_fraction=shunt) for name, shunt in shunts.items()]
+    return SimpleNamespace(vois=vois, lung_shunt_fraction=SHUNT, injections=injections)
+
+
 def found(**changes):
-    return eanm_intervals(empty(**changes), SimpleNamespace(vois=VOIS, lung_shunt_fraction=SHUNT), CORRECTED)
+    return eanm_intervals(empty(**changes), result_of(), CORRECTED)
+
+
+def relative_variance(row):
+    return (row.interval.standard_deviation / row.corrected) ** 2
 
 
 def recovery(radius, sigma):
@@ -112,6 +123,33 @@ def test_what_the_formulas_do_not_give_is_said():
     assert "contours" not in OMITTED
 
 
+def test_a_dose_of_an_absolute_image_depends_on_neither_residual_nor_lung_shunt():
+    relative = relative_variance(found().row("large", "mean"))
+    row = eanm_intervals(empty(), result_of(), CORRECTED, absolute=True).row("large", "mean")
+    assert relative - relative_variance(row) == pytest.approx(0.02**2 + (0.3 * 0.2 / 0.8) ** 2, rel=1e-6)
+    assert (row.interval.budget["residual"], row.interval.budget["lung_shunt"]) == (0.0, 0.0)
+    assert sum(row.interval.budget.values()) == pytest.approx(1.0)
+
+
+def test_a_lesion_has_the_lung_shunt_of_its_injection():
+    vois = (voi("large", "lesion", 30.0, 200.0, "right"), *VOIS[2:])
+    result = eanm_intervals(empty(), result_of(vois, right=0.4, left=0.05), CORRECTED)
+    before = found()
+    for name, shunt in (("large", 0.4), ("normal liver", SHUNT)):
+        row = result.row(name, "mean")
+        wanted = (0.3 * shunt / (1.0 - shunt)) ** 2
+        assert row.interval.budget["lung_shunt"] * relative_variance(row) == pytest.approx(wanted, rel=1e-6)
+        others = relative_variance(before.row(name, "mean")) - (0.3 * SHUNT / (1.0 - SHUNT)) ** 2
+        assert relative_variance(row) == pytest.approx(wanted + others, rel=1e-6)
+
+
+def test_a_source_whose_size_was_not_measured_is_named_as_not_included():
+    """With noise_fraction = "image" and method = "eanm" the noise is stated, but not measured."""
+    result = eanm_intervals(empty(), result_of(), CORRECTED, stated=("counts", "registration", "calibration"))
+    sentences = [line for line in result.not_included if line.startswith("The EANM method does not include")]
+    assert sentences == [f"The EANM method does not include `{name}`." for name in ("counts", "registration")]
+
+
 def test_the_terminal_names_the_method_and_has_no_empty_table():
     (doses,) = uncertainty_tables(found())
     assert doses.title == "intervals of doses, by the EANM guidance"
@@ -123,7 +161,7 @@ def test_the_lower_bound_of_an_uncertain_dose_is_not_negative():
     huge = tuple(source("calibration", 0.9) if one.name == "calibration" else one for one in uncertain.sources)
     changed = eanm_intervals(
         UncertaintyResult(**{**vars(uncertain), "sources": huge}),
-        SimpleNamespace(vois=VOIS, lung_shunt_fraction=SHUNT),
+        result_of(),
         CORRECTED,
     )
     assert changed.row("large", "mean").interval.lower == 0.0
