@@ -21,6 +21,8 @@ from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_
 
 # Sources of a known activity: everything between the calibrator and the patient.
 OF_AN_ACTIVITY = ("calibration", "residual")
+# An optimum can omit an injection.
+OMITTED_REASON = "no activity is injected"
 # An activity differs from the bound that sets it by less than this, unless the bound is that of several injections.
 OWN_BOUND = 1e-3
 
@@ -154,6 +156,8 @@ def inverse_spread(spread: Spread) -> Spread:
 
 def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Sequence[_Bound], place: int) -> _Bound:
     """The activity of an injection: the nearest bound of each simulation, or a known activity."""
+    if injection.activity_mbq <= 0:
+        return _Bound("", "activity", 0.0, None, None, OMITTED_REASON)
     limiting = next((one for one in bounds if one.name == injection.limiting_objective), None)
     if limiting is None:
         return _known_activity(known, injection.activity_mbq, place)
@@ -268,8 +272,9 @@ def uncorrelated_normals(count: int, rows: int) -> Float64[np.ndarray, "rows cou
 
 
 def _together(known: ActivityInputs, chosen: Sequence[_Bound]) -> _Bound:
-    """The sum of all injections, sample by sample."""
+    """The sum of all injections, sample by sample; one without activity adds nothing."""
     total = sum(one.value_mbq for one in chosen)
+    chosen = [one for one in chosen if one.value_mbq > 0] or chosen[:1]
     if len(chosen) == 1:
         return chosen[0]
     missing = next((one for one in chosen if one.spread is None or one.corrected_mbq is None), None)

@@ -74,6 +74,19 @@ def test_an_injection_at_its_own_bound_has_that_bound(monkeypatch):
     assert total.corrected_mbq == pytest.approx(row.corrected_mbq)
 
 
+@pytest.mark.parametrize("limiting", [None, "mean(normal right) <= 40 Gy"])
+def test_an_injection_without_activity_has_no_interval_and_adds_nothing(monkeypatch, limiting):
+    """An optimum omits an injection that reaches no tumour."""
+    known = injection("right", 364.0, right=367.0)
+    omitted = injection("left", 0.0, left=230.0, right=18765.0)
+    omitted.limiting_objective = limiting
+    right, left, total = rows_of(monkeypatch, [known, omitted])
+    assert (left.value_mbq, left.corrected_mbq, left.interval) == (0.0, None, None)
+    assert (left.status, left.reason) == ("no interval", "no activity is injected")
+    assert total.value_mbq == right.value_mbq == 364.0
+    assert total.interval == right.interval
+
+
 @pytest.mark.parametrize("parts", [(900.0, 500.0), (400.0, 300.0, 300.0, 200.0), tuple(np.linspace(100.0, 300.0, 10))])
 @pytest.mark.parametrize("count", [64, 256])
 def test_vials_share_the_error_of_the_calibrator_but_not_the_residual(parts, count):
