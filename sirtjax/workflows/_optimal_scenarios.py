@@ -141,7 +141,10 @@ def _ratios(voi: VoiDose, fraction: float | None, simulated: Simulated, activity
         _check_radius(voi.name, float(placed.weight.sum(dtype=np.float64)) * simulated.voxel_ml)
     if fraction is not None and voi.name in simulated.necrosis:
         raise NoSamplesError(f"{voi.name}: {simulated.necrosis[voi.name]}, so its D_x has no samples")
-    centre, spread = dose_spread(simulated.found, simulated.inputs, corrected, voi.name, fraction)
+    known = dose_spread(simulated.found, simulated.inputs, corrected, voi.name, fraction)
+    if known is None:
+        raise NoSamplesError(f"{voi.name}: its histogram has no samples at {100 * (fraction or 0.0):g} % of the volume")
+    centre, spread = known
     objective = DoseObjective(
         voi=voi.name,
         direction="at most",

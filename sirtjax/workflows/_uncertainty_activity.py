@@ -120,7 +120,10 @@ def _bound_of(known: ActivityInputs, row: BoundResult, objective: ObjectiveResul
     if corrected is None:
         return without("the correction has no region of this VOI")
     voi = known.result.voi(objective.voi)
-    value, centre, spread = _metric(known, objective, corrected)
+    metric = _metric(known, objective, corrected)
+    if metric is None:
+        return without(f"its histogram has no interval at {100 * (objective.volume_fraction or 0.0):g} % of the volume")
+    value, centre, spread = metric
     if value is None or value <= 0 or centre <= 0:
         return without("the corrected value is not above 0")
     reason = small_lesion_reason(voi) or (known.necrosis.get(voi.name, "") if objective.kind != "mean" else "")
@@ -130,10 +133,13 @@ def _bound_of(known: ActivityInputs, row: BoundResult, objective: ObjectiveResul
 
 def _metric(
     known: ActivityInputs, objective: ObjectiveResult, corrected: CorrectedVoi
-) -> tuple[float | None, float, Spread]:
-    """Value without and with correction of an objective's dose, and its spread."""
+) -> tuple[float | None, float, Spread] | None:
+    """Value without and with correction of an objective's dose, and its spread; None if its D_x has none."""
     fraction = None if objective.kind == "mean" else objective.volume_fraction
-    centre, spread = dose_spread(known.found, known.inputs, corrected, objective.voi, fraction)
+    found = dose_spread(known.found, known.inputs, corrected, objective.voi, fraction)
+    if found is None:
+        return None
+    centre, spread = found
     value = known.result.voi(objective.voi).mean_gy if fraction is None else objective.value_gy
     return value, centre, spread
 

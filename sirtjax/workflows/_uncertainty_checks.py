@@ -67,9 +67,9 @@ def _interval_of(objective: ObjectiveResult, found: UncertaintyResult) -> tuple[
         earlier = objective.value_gy - row.value if objective.cumulative else 0.0
         return row.interval.lower + earlier, row.interval.upper + earlier
     band = next((one for one in found.histograms if one.voi == objective.voi), None)
-    if band is None:
-        return None
     percent = 100.0 * objective.volume_fraction
+    if band is None or not band.volume_percent[0] - 1e-6 <= percent <= band.volume_percent[-1] + 1e-6:
+        return None
     lower, upper = (float(np.interp(percent, band.volume_percent, doses)) for doses in (band.lower_gy, band.upper_gy))
     return lower, upper
 

@@ -147,6 +147,15 @@ def simulation_inputs(
     )
 
 
+def in_histogram(percent: float) -> bool:
+    """Returns whether the simulations have the dose of a volume: D_x near 0 and 100 % is that of single voxels.
+
+    Args:
+      percent: volume x of D_x, in %.
+    """
+    return VOLUME_PERCENT[0] - 1e-6 <= percent <= VOLUME_PERCENT[-1] + 1e-6
+
+
 def _padded(count: int, steps: Sequence[int]) -> int:
     return next((step for step in steps if step >= count), count)
 

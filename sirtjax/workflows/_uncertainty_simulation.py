@@ -21,7 +21,7 @@ from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_counts import counts_noise
-from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs
+from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs, in_histogram
 from sirtjax.workflows._uncertainty_record import UncertaintySource
 from sirtjax.workflows._uncertainty_registration import registration_spread
 from sirtjax.workflows._uncertainty_rows import CorrectedVoi, corrected_voi
@@ -218,8 +218,8 @@ def dose_spread(
     corrected: CorrectedVoi,
     voi: str,
     volume_fraction: float | None,
-) -> tuple[float, Spread]:
-    """Returns the corrected mean dose or D_x of a VOI, and its spread.
+) -> tuple[float, Spread] | None:
+    """Returns the corrected mean dose or D_x of a VOI, and its spread; None if the histogram does not reach x.
 
     Args:
       found: simulations.
@@ -232,6 +232,8 @@ def dose_spread(
     if volume_fraction is None:
         return corrected.mean_gy, spread_of(found, lambda d: d.mean_gy[..., row], NAMES)
     percent = 100.0 * volume_fraction
+    if not in_histogram(percent):
+        return None
     after = int(np.clip(np.searchsorted(VOLUME_PERCENT, percent), 1, len(VOLUME_PERCENT) - 1))
     low, high = VOLUME_PERCENT[after - 1], VOLUME_PERCENT[after]
     part = float(np.clip((percent - low) / (high - low), 0.0, 1.0))

@@ -14,7 +14,7 @@ from sirtjax.workflows._optimal_scenarios import NoSamplesError, limit_scenarios
 from sirtjax.workflows._uncertainty_grid import EngineGrid
 from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs
 from sirtjax.workflows._uncertainty_rows import CorrectedVoi
-from sirtjax.workflows._uncertainty_simulation import Simulated
+from sirtjax.workflows._uncertainty_simulation import Simulated, dose_spread
 
 NAMES = ("normal liver", "alpha", "small")
 KINDS = {"normal liver": "normal liver", "alpha": "lesion", "small": "lesion"}
@@ -230,6 +230,26 @@ def test_a_dose_without_samples_is_never_taken_as_exact():
     found = limit_scenarios(small, simulated(logs, 500.0), activity)
     assert [voi.name for _, voi in found.targets] == ["alpha"]
     assert omitted_targets(small, found) == ("small",)
+
+
+@pytest.mark.parametrize(("fraction", "known"), [(0.01, False), (0.02, True), (0.98, True), (0.99, False), (1.0, False)])
+def test_a_dose_beyond_the_histogram_of_the_simulations_is_not_that_of_its_last_volume(fraction, known):
+    """D100 is the dose of one voxel. Before, it had the corrected D98 and its samples."""
+    logs, activity = normal_logs(0.1), np.asarray([500.0])
+    asked = problem(targets=("alpha",))
+    target = dosimetry.DoseObjective(
+        voi="alpha", direction="at least", dose_gy=100.0, kind="D", volume_fraction=fraction, source="the test"
+    )
+    asked = replace(asked, targets=((target, asked.targets[0][1]),))
+    done = simulated(logs, 500.0)
+    assert (dose_spread(done.found, done.inputs, done.corrected["alpha"], "alpha", fraction) is not None) == known
+    assert omitted_targets(asked, limit_scenarios(asked, done, activity)) == (() if known else ("alpha",))
+    limits = replace(asked, limits=((replace(target, direction="at most"), asked.limits[0][1]), *asked.limits[1:]))
+    if known:
+        limit_scenarios(limits, done, activity)
+        return
+    with pytest.raises(NoSamplesError, match=rf"normal liver: its histogram has no samples at {100 * fraction:g} %"):
+        robust_problem(limits, done, activity, OPTIONS)
 
 
 def test_probabilities_are_those_of_all_limits_together():

@@ -1,5 +1,6 @@
 """The corrected activity of a plan whose limit binds two injections together: all of them change in proportion."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from sirtjax.workflows import _uncertainty_activity as activity
 from sirtjax.workflows._results import BoundResult, ObjectiveResult
+from sirtjax.workflows._uncertainty_checks import _interval_of
+from sirtjax.workflows._uncertainty_record import HistogramBand
 from sirtjax.workflows._uncertainty_spread import Spread
 
 LIMIT_GY = 40.0
@@ -72,6 +75,26 @@ def test_an_injection_at_its_own_bound_has_that_bound(monkeypatch):
     row, total = rows_of(monkeypatch, [injection("right", 367.0, right=367.0)])
     assert row.corrected_mbq == pytest.approx(367.0 * LIMIT_GY / CORRECTED["normal right"])
     assert total.corrected_mbq == pytest.approx(row.corrected_mbq)
+
+
+def test_a_bound_by_a_volume_beyond_the_histogram_has_no_interval(monkeypatch):
+    monkeypatch.setattr(activity, "dose_spread", lambda *_: None)
+    objective = replace(limit("normal right"), kind="D", volume_fraction=1.0)
+    known = activity.ActivityInputs(
+        result=SimpleNamespace(voi=lambda name: SimpleNamespace(name=name)), found=None,
+        corrected={"normal right": object()}, inputs=None, names={}, sources=(), spill_gy=0.0, level=0.9, necrosis={},
+    )  # fmt: skip
+    found = activity._bound_of(known, BoundResult(objective.name, "upper", 367.0, "stated"), objective)
+    assert (found.corrected_mbq, found.spread) == (None, None)
+    assert found.reason == "its histogram has no interval at 100 % of the volume"
+
+
+@pytest.mark.parametrize(("fraction", "known"), [(0.01, False), (0.02, True), (0.98, True), (1.0, False)])
+def test_no_check_compares_a_dose_beyond_the_histogram(fraction, known):
+    band = HistogramBand("normal right", (2.0, 50.0, 98.0), (90.0, 60.0, 30.0), (95.0, 65.0, 35.0), (99.0, 69.0, 39.0))
+    objective = replace(limit("normal right"), kind="D", volume_fraction=fraction)
+    found = _interval_of(objective, SimpleNamespace(rows=(), histograms=(band,)))
+    assert found == (((90.0, 99.0) if fraction < 0.5 else (30.0, 39.0)) if known else None)
 
 
 @pytest.mark.parametrize("limiting", [None, "mean(normal right) <= 40 Gy"])
