@@ -87,7 +87,7 @@ def _rows(
     empty: UncertaintyResult,
     delivery: Mapping[str, float],
 ) -> list[UncertaintyRow]:
-    reason = small_lesion_reason(voi)
+    reason = small_lesion_reason(voi) or ("" if corrected.mean_gy > 0 else "the corrected value is not above 0")
     interval = None if reason else _interval(voi, corrected.mean_gy, sizes, empty, delivery)
     mean = UncertaintyRow(
         voi=voi.name,

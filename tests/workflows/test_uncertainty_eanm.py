@@ -167,6 +167,15 @@ def test_the_lower_bound_of_an_uncertain_dose_is_not_negative():
     assert changed.row("large", "mean").interval.lower == 0.0
 
 
+@pytest.mark.parametrize("mean_gy", [0.0, -2.0])
+def test_a_dose_that_is_not_above_0_has_no_interval(mean_gy):
+    """Before, an image with a subtracted background had an upper bound below its lower bound."""
+    changed = CORRECTED | {"large": SimpleNamespace(mean_gy=mean_gy)}
+    row = eanm_intervals(empty(), result_of(), changed).row("large", "mean")
+    assert (row.interval, row.status) == (None, "no interval")
+    assert row.reason == "the corrected value is not above 0"
+
+
 def test_contours_without_an_error_are_refused(monkeypatch):
     import sirtjax.workflows._uncertainty as module
     from sirtjax.workflows._case_uncertainty import SurfaceSourceTable
