@@ -97,6 +97,7 @@ def activity_figure(result: Result) -> Figure | None:
     rows = {
         one.territory: (one.activity_mbq, activity_rows(result, one.territory, one.activity_mbq))
         for one in result.injections
+        if one.activity_mbq > 0
     }
     rows = {name: pair for name, pair in rows.items() if any(line.shown is not None for line in pair[1])}
     if not rows:

@@ -14,7 +14,7 @@ from interval_record import SMALL, VOLUMES, interval, pictured, refused, row, wi
 
 from sirtjax.reports import report_html, report_pdf
 from sirtjax.reports._certainty import certainty_lines, largest_source, widest_row
-from sirtjax.reports._interval_activities import activity_rows
+from sirtjax.reports._interval_activities import activity_figure, activity_rows
 from sirtjax.reports._interval_bands import bands_of
 from sirtjax.reports._interval_budget import budget_parts, budgets_of
 from sirtjax.reports._interval_csv import intervals_csv
@@ -431,3 +431,23 @@ def test_a_row_with_neither_interval_nor_reason_says_so():
     assert shown_interval(row("a", "lesion", "mean", 1.0, None)) == (None, "no reason stated")
     claimed = dataclasses.replace(row("a", "lesion", "mean", 1.0, None), status="interval")
     assert shown_interval(claimed) == (None, "its record contradicts itself")
+
+
+def test_an_injection_that_the_optimum_omits_has_no_picture(planned):
+    """Its axis would have no width."""
+    result = planned[0]
+    (right,) = result.injections
+    omitted = dataclasses.replace(right, territory="left", activity_mbq=0.0)
+    found = dataclasses.replace(
+        result.uncertainty,
+        bounds=(
+            *result.uncertainty.bounds,
+            *(
+                dataclasses.replace(one, territory="left")
+                for one in result.uncertainty.bounds
+                if one.territory == "right"
+            ),
+        ),
+    )
+    figure = activity_figure(dataclasses.replace(result, injections=(right, omitted), uncertainty=found))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"right: {right.activity_mbq:.0f} MBq"]
