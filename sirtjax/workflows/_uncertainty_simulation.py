@@ -29,6 +29,7 @@ from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
     StatedSources,
     aligned_floor_mm,
+    impossible_size,
     lattice_nodes,
     registration_table,
     simulated_sources,
@@ -114,6 +115,8 @@ def case_sources(
     used = any(one.lung_shunt_fraction is None for one in case.injections)
     blur = blur if blur is not None and blur.applied and used else None
     records = source_records(stated, alignment, spread, noise, blur)
+    if table.method == "samples" and not message:
+        message = impossible_size(records, setting.shunts, relative=case.calibration.method == "relative")
     return CaseSources(stated, records, message, aligned_floor_mm(stated, alignment))
 
 

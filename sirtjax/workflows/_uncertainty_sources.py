@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,8 @@ SIMULATED = {
     "uptake": "uptake",
     "outside": "outside",
 }
+# Standard deviations up to which every simulated value must be possible.
+REACH = 3.0
 # A case may omit these: the result then says that they are not included.
 OPTIONAL = ("lesion_shift", "lung_mass", "uptake", "outside")
 # What the intervals of no case contain.
@@ -305,6 +308,27 @@ def simulated_sources(
             )
         )
     return tuple(found)
+
+
+def impossible_size(records: tuple[UncertaintySource, ...], lung_shunts: Sequence[float], *, relative: bool) -> str:
+    """Returns which size would simulate impossible values within three standard deviations; empty if none would.
+
+    Args:
+      records: sources of the case.
+      lung_shunts: lung shunt fraction of each injection.
+      relative: whether the calibration distributes the activity that the lungs leave.
+    """
+    by_name = {record.name: record for record in records}
+    shunt, outside = by_name.get("lung_shunt"), by_name.get("outside")
+    largest = max(lung_shunts, default=0.0)
+    if relative and shunt is not None and largest * math.exp(REACH * shunt.sizes[0]) >= 1:
+        return (
+            f"uncertainty.lung_shunt.size = {shunt.sizes[0]:g} with a lung shunt of {100 * largest:.3g} % simulates "
+            "fractions above 100 %; state a smaller size"
+        )
+    if outside is not None and REACH * outside.sizes[0] >= 1:
+        return f"uncertainty.outside.size = {outside.sizes[0]:g} simulates activities below 0; state a smaller size"
+    return ""
 
 
 # Sources of one standard normal number per voxel.

@@ -13,9 +13,11 @@ from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.workflows import case_from_dict, choose_uncertainty
 from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._uncertainty_counts import counts_noise
+from sirtjax.workflows._uncertainty_record import UncertaintySource
 from sirtjax.workflows._uncertainty_sources import (
     SIMULATED,
     aligned_floor_mm,
+    impossible_size,
     lattice_nodes,
     simulated_sources,
     source_records,
@@ -283,3 +285,32 @@ def test_stated_noise_is_not_measured(tmp_path):
 def test_noise_with_its_correlation_or_from_the_image(tmp_path, counts):
     with pytest.raises(ConfigError, match=r"noise_fraction|correlation_fwhm_mm"):
         made(tmp_path, TABLE | {"counts": {**counts, **STATED}})
+
+
+@pytest.mark.parametrize(
+    ("shunt", "size", "relative", "refused"),
+    [
+        (0.3, 0.5, True, True),
+        (0.3, 0.3, True, False),
+        (0.08, 0.99, True, True),
+        (0.3, 0.5, False, False),
+        (0, 0.9, True, False),
+    ],
+)
+def test_a_lung_shunt_whose_simulations_exceed_the_activity_has_no_intervals(shunt, size, relative, refused):
+    """Before, the liver had less than no activity in such a simulation, and its intervals were of any width."""
+    records = (UncertaintySource("lung_shunt", (size,), "1", None, "test", "assumed"),)
+    found = impossible_size(records, (0.01, shunt), relative=relative)
+    assert bool(found) == refused
+    assert not refused or f"lung shunt of {100 * shunt:g} %" in found
+    assert refused == (relative and shunt * np.exp(3 * size) >= 1)
+
+
+def test_activity_outside_whose_simulations_are_negative_has_no_intervals():
+    found = [
+        impossible_size(
+            (UncertaintySource("outside", (size,), "1", None, "test", "assumed", expected=0.02),), (), relative=False
+        )
+        for size in (0.3, 0.4)
+    ]
+    assert found == ["", "uncertainty.outside.size = 0.4 simulates activities below 0; state a smaller size"]
