@@ -222,11 +222,18 @@ def strictest_samples(
     return strictest
 
 
-def _spread(samples: Float64[np.ndarray, " count"], like: Spread | None, level: float) -> Spread:
-    """A log-normal spread of samples, with the budget of the bound that sets the activity."""
-    middle, deviation = float(samples.mean()), float(samples.std(ddof=1))
-    half = float(special.ndtri(0.5 + level / 2.0)) * deviation
-    count = len(samples)
+def _spread(
+    samples: Float64[np.ndarray, " count"], like: Spread | None, level: float, *, exact: bool = False
+) -> Spread:
+    """A log-normal spread of samples, with the budget of the bound that sets the activity.
+
+    The quantile is that of the intervals of doses, so that an activity has the interval of the bound that sets it.
+    Samples at the exact quantiles of a known distribution have its quantile.
+    """
+    middle, deviation, count = float(samples.mean()), float(samples.std(ddof=1)), len(samples)
+    part = 0.5 + level / 2.0
+    reach = special.ndtri(part) if exact else special.stdtrit(count - 1, part) * math.sqrt(1.0 + 1.0 / count)
+    half = float(reach) * deviation
     return Spread(
         samples=samples,
         lower=middle - half,
@@ -292,4 +299,6 @@ def _together(known: ActivityInputs, chosen: Sequence[_Bound]) -> _Bound:
         for part, one in zip(parts, chosen, strict=True)
     )
     corrected = sum(parts)
-    return _Bound("", "activity", total, corrected, _spread(np.log(samples / corrected), None, known.level), "")
+    exact = all(one.spread is not None and one.spread.deviation_error == 0.0 for one in chosen)
+    spread = _spread(np.log(samples / corrected), None, known.level, exact=exact)
+    return _Bound("", "activity", total, corrected, spread, "")

@@ -232,7 +232,9 @@ def test_a_dose_without_samples_is_never_taken_as_exact():
     assert omitted_targets(small, found) == ("small",)
 
 
-@pytest.mark.parametrize(("fraction", "known"), [(0.01, False), (0.02, True), (0.98, True), (0.99, False), (1.0, False)])
+@pytest.mark.parametrize(
+    ("fraction", "known"), [(0.01, False), (0.02, True), (0.98, True), (0.99, False), (1.0, False)]
+)
 def test_a_dose_beyond_the_histogram_of_the_simulations_is_not_that_of_its_last_volume(fraction, known):
     """D100 is the dose of one voxel. Before, it had the corrected D98 and its samples."""
     logs, activity = normal_logs(0.1), np.asarray([500.0])

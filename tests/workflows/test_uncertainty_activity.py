@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sirtjax.uncertainty import centred_interval
 from sirtjax.workflows import _uncertainty_activity as activity
 from sirtjax.workflows._results import BoundResult, ObjectiveResult
 from sirtjax.workflows._uncertainty_checks import _interval_of
@@ -75,6 +76,30 @@ def test_an_injection_at_its_own_bound_has_that_bound(monkeypatch):
     row, total = rows_of(monkeypatch, [injection("right", 367.0, right=367.0)])
     assert row.corrected_mbq == pytest.approx(367.0 * LIMIT_GY / CORRECTED["normal right"])
     assert total.corrected_mbq == pytest.approx(row.corrected_mbq)
+
+
+@pytest.mark.parametrize("count", [64, 256])
+def test_an_activity_has_the_interval_of_the_only_bound_that_sets_it(monkeypatch, count):
+    """Before, it had the normal quantile, and the bound the one of Student: 2 % wider with 64 simulations."""
+    samples = np.random.default_rng(3).normal(0.02, 0.1, (count, 1))
+    dose = centred_interval(np.ones(1), np.exp(-samples))
+    lower, middle, upper = (float(np.log(one[0])) for one in (dose.lower, dose.median, dose.upper))
+    only = Spread(samples[:, 0], lower, middle, upper, -middle, 0.1, 0.01, None, False, {})
+    monkeypatch.setattr(activity, "_metric", lambda *_: (40.0, 38.0, only))
+    monkeypatch.setattr(activity, "small_lesion_reason", lambda voi: "")
+    result = SimpleNamespace(
+        injections=[injection("right", 367.0, right=367.0)], objectives=[limit("normal right")],
+        voi=lambda name: SimpleNamespace(name=name),
+    )  # fmt: skip
+    known = activity.ActivityInputs(
+        result=result, found=None, corrected={"normal right": object()}, inputs=None, names={}, sources=(),
+        spill_gy=0.0, level=0.9, necrosis={},
+    )  # fmt: skip
+    (bound,), (row, total) = activity.activity_rows(known)
+    for one in (row, total):
+        assert one.interval.median == pytest.approx(bound.interval.median, rel=1e-9)
+        assert one.interval.lower == pytest.approx(bound.interval.lower, rel=1e-9)
+        assert one.interval.upper == pytest.approx(bound.interval.upper, rel=1e-9)
 
 
 def test_a_bound_by_a_volume_beyond_the_histogram_has_no_interval(monkeypatch):
