@@ -61,9 +61,9 @@ class MeasurementErrors(TypedDict):
     displacement of the contours of lesions and liver on a coarse lattice; `territory_mm` (3, d, e, f) that of the
     dividing surfaces. The others are factors about 1, stated over true: `resolution` of the image (true over stated),
     `calibration`, `half_life`, `density` (inverse), `kernel` (range), `lung_mass` (inverse), `residual` (t,) delivered
-    part, `shunt` (t,), `outside` (all activity over that in liver and lungs). `noise` and `uptake` (i, j, k) are
-    independent standard normal numbers; `uptake` is required only for a treatment with a `texture`, and `outside` is 1
-    if it is absent.
+    part, `shunt` (t,) or one number for all injections, `outside` (all activity over that in liver and lungs). `noise`
+    and `uptake` (i, j, k) are independent standard normal numbers; `uptake` is required only for a treatment with a
+    `texture`, and `outside` is 1 if it is absent.
     """
 
     shift_mm: Float[Array, "3"]
@@ -77,7 +77,7 @@ class MeasurementErrors(TypedDict):
     kernel: Scalar
     lung_mass: Scalar
     residual: Float[Array, " t"]
-    shunt: Float[Array, " t"]
+    shunt: Float[Array, " t"] | Scalar
     noise: Float[Array, "i j k"]
     uptake: NotRequired[Float[Array, "i j k"]]
     outside: NotRequired[Scalar]

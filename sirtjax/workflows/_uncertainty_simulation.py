@@ -54,12 +54,14 @@ class CaseSources:
       records: sources as they are used.
       message: why a size cannot be computed; empty otherwise.
       floor_mm: displacement that an alignment cannot find; None if the case does not apply one.
+      common_shunt: whether all injections have the lung shunt of the case, and its error in common.
     """
 
     stated: StatedSources
     records: tuple[UncertaintySource, ...]
     message: str
     floor_mm: tuple[float, float, float] | None = None
+    common_shunt: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +114,13 @@ def case_sources(
         message = str(error)
     blur = setting.shunt.blur
     # An injection with its own lung shunt fraction does not use the planar views.
-    used = any(one.lung_shunt_fraction is None for one in case.injections)
+    measured = [one.lung_shunt_fraction is None for one in case.injections]
+    used = any(measured)
     blur = blur if blur is not None and blur.applied and used else None
     records = source_records(stated, alignment, spread, noise, blur)
     if table.method == "samples" and not message:
         message = impossible_size(records, setting.shunts, relative=case.calibration.method == "relative")
-    return CaseSources(stated, records, message, aligned_floor_mm(stated, alignment))
+    return CaseSources(stated, records, message, aligned_floor_mm(stated, alignment), common_shunt=all(measured))
 
 
 def corrected_vois(
@@ -179,6 +182,7 @@ def simulate(
         lesions=inputs.data.lesions,
         injections=len(inputs.lung_shunt_fraction),
         floor_mm=case_sources.floor_mm,
+        common_shunt=case_sources.common_shunt,
     )
     uptake = stated_uptake(records)
     counts = next((record for record in records if record.name == "counts"), None)

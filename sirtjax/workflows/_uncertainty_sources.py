@@ -253,6 +253,7 @@ def simulated_sources(
     lesions: int,
     injections: int,
     floor_mm: tuple[float, float, float] | None = None,
+    common_shunt: bool = True,
 ) -> tuple[uncertainty.Source, ...]:
     """Returns every source of the simulations; those that the case does not state have the size 0.
 
@@ -265,6 +266,7 @@ def simulated_sources(
       lesions: number of lesions, with padding.
       injections: number of injections, with padding.
       floor_mm: displacement that an alignment cannot find, if the simulations repeat it.
+      common_shunt: whether all injections have one measurement of the lung shunt, and its error.
     """
     by_name = {record.name: record for record in records}
     largest_mm = max(spacing_mm, LATTICE_MM)
@@ -272,7 +274,7 @@ def simulated_sources(
         "counts": ENGINE_SHAPE,
         "uptake": ENGINE_SHAPE,
         "residual": (injections,),
-        "lung_shunt": (injections,),
+        "lung_shunt": () if common_shunt else (injections,),
         "registration": (3,),
         "lesion_shift": (lesions, 3),
         "contours": (lesions + 1, *_nodes(by_name.get("contours"), largest_mm)),

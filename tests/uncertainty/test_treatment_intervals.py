@@ -246,6 +246,8 @@ def test_a_dividing_surface_moves_activity():
     plain = uncertainty.log_ratios(errors(residual=[1, 1], shunt=[1, 1]), treatment)
     field = np.zeros((3, 4, 4, 4), np.float32)
     field[0] = -4.0  # the territory on the right becomes larger
+    common = uncertainty.log_ratios(errors(residual=[1, 1], shunt=2.0), treatment)  # one measurement for both
+    np.testing.assert_allclose(common.lung_gy - plain.lung_gy, np.full(2, np.log(2.0)), atol=1e-5)
     moved = uncertainty.log_ratios(errors(residual=[1, 1], shunt=[1, 1], territory_mm=field), treatment)
     # The same activity in a larger territory: less dose there, more on the other side.
     assert moved.mean_gy[0] < plain.mean_gy[0] - 0.02 and moved.mean_gy[1] > plain.mean_gy[1] + 0.02

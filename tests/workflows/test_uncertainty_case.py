@@ -160,6 +160,19 @@ def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
     assert (by_name["lesion_shift_mm"].size == 0.0).all() and by_name["residual"].centre.tolist() == [1.0, 1.0]
 
 
+def test_one_measurement_of_the_lung_shunt_has_one_error(tmp_path):
+    """Before, it was drawn for each injection, and the error of the lung dose of two equal ones was 0.71 times it."""
+    found = made(tmp_path)
+    records = source_records(stated_sources(found, found.uncertainty), None)
+    more = dict(spacing_mm=4.0, direction=np.eye(3), lesions=2, injections=2)
+    for common, shape in ((True, ()), (False, (2,))):
+        sources = {one.name: one for one in simulated_sources(records, common_shunt=common, **more)}
+        assert np.shape(sources["shunt"].centre) == np.shape(sources["shunt"].size) == shape
+        assert np.shape(sources["residual"].centre) == (2,)
+    default = {one.name: one for one in simulated_sources(records, **more)}
+    assert np.shape(default["shunt"].centre) == ()
+
+
 def test_the_uneven_uptake_is_simulated_if_it_is_stated(tmp_path):
     given = {"size": 0.15, "correlation_fwhm_mm": 15.0, **STATED}
     found = made(tmp_path, TABLE | {"uptake": given})
