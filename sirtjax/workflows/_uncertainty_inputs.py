@@ -148,7 +148,9 @@ def simulation_inputs(
 
 
 def in_histogram(percent: float) -> bool:
-    """Returns whether the simulations have the dose of a volume: D_x near 0 and 100 % is that of single voxels.
+    """Returns whether the simulations have the dose of a volume.
+
+    D_x near 0 and 100 % is that of single voxels.
 
     Args:
       percent: volume x of D_x, in %.

@@ -226,7 +226,9 @@ def dose_spread(
     voi: str,
     volume_fraction: float | None,
 ) -> tuple[float, Spread] | None:
-    """Returns the corrected mean dose or D_x of a VOI, and its spread; None if the histogram does not reach x.
+    """Returns the corrected mean dose or D_x of a VOI, and its spread.
+
+    None if the histogram of the simulations does not reach x.
 
     Args:
       found: simulations.

@@ -313,7 +313,9 @@ def simulated_sources(
 
 
 def impossible_size(records: tuple[UncertaintySource, ...], lung_shunts: Sequence[float], *, relative: bool) -> str:
-    """Returns which size would simulate impossible values within three standard deviations; empty if none would.
+    """Returns which size would simulate impossible values; empty if none would.
+
+    Values within three standard deviations must be possible.
 
     Args:
       records: sources of the case.
