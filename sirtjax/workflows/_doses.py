@@ -22,6 +22,8 @@ DoseMethod = Literal["kernel", "local", "cone"]
 # Where no lungs are drawn, what the CT shows as lighter than this takes no dose from a soft-tissue kernel.
 LUNG_HU = (-950.0, -300.0)
 LUNG_DENSITIES_G_PER_ML = (0.05, 1.06)
+# Largest fraction of the liver without a CT number (outside the CT, or padding) if densities are those of the CT.
+MAX_UNSEEN_FRACTION = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
     its lesions and territories, is never lung: where a mask reaches into the lung, its activity is in liver tissue.
 
     Raises:
-      ConfigError: the density curve is unknown, or there is no CT to take densities from.
+      ConfigError: the density curve is unknown, or there is no CT of the liver to take densities from.
     """
     hu = None if mapped.ct_hu is None else np.asarray(mapped.ct_hu.array, np.float32)
     if hu is None and table.method == "cone":
@@ -62,8 +64,10 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
             raise ConfigError(f'dose.density = "{table.density}" is computed from the CT: add [images.ct]')
         density = np.asarray(dosimetry.density_g_per_ml(hu, curve), np.float32)
         inside = _liver_fraction(mapped)
+        _check_ct_of_liver(hu, inside, table.density)
+        # Below lung are air, the padding of a CT, and the surroundings of the CT; none of them is liver.
         density = np.where(
-            _light(hu) > 0, inside * np.float32(liver_density_g_per_ml) + (1 - inside) * density, density
+            hu < LUNG_HU[1], inside * np.float32(liver_density_g_per_ml) + (1 - inside) * density, density
         )
         return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
     if hu is not None:
@@ -92,6 +96,16 @@ def _liver_fraction(mapped: ResampledCase) -> Array:
         if name != "lungs":
             inside = np.maximum(inside, weight)
     return inside
+
+
+def _check_ct_of_liver(hu: Array, inside: Array, density: str) -> None:
+    unseen = float((inside * (hu < LUNG_HU[0])).sum(dtype=np.float64)) / max(float(inside.sum(dtype=np.float64)), 1e-30)
+    if unseen > MAX_UNSEEN_FRACTION:
+        raise ConfigError(
+            f'dose.density = "{density}" is computed from the CT, but {100 * unseen:.3g} % of the liver and its '
+            f"territories are outside [images.ct] or air in it (at most {100 * MAX_UNSEEN_FRACTION:g} %); use a CT of "
+            'the whole liver, or dose.density = "protocol"'
+        )
 
 
 def _light(hu: Array) -> Array:

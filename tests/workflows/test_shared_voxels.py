@@ -7,8 +7,10 @@ import pytest
 import slab_case as slab
 
 from sirtjax import workflows
+from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
+from sirtjax.workflows._coverage_checks import ct_lungs_checks
 from sirtjax.workflows._doses import liver_in_lung_ml
 
 UPTAKE = np.where(slab.LIVER, 100.0, 0.0) + np.where(slab.LESION, 300.0, 0.0)
@@ -268,6 +270,24 @@ def test_liver_in_the_lung_of_the_ct_is_liver_with_a_density_curve_too(tmp_path)
     assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.03)
     (check,) = [one for one in result.checks if one.code == "SJ112"]
     assert check.value == pytest.approx(2 / 14 * 750 / 850, rel=1e-5)
+
+
+def test_a_ct_without_lungs_is_not_said_to_extend_their_mass():
+    (check,) = ct_lungs_checks(0.0)
+    assert "standard of the protocol if it shows none" in check.message
+
+
+def test_liver_outside_the_ct_never_has_the_density_of_air(tmp_path):
+    """Density from a CT that ends inside the liver, or whose field of view is padded there."""
+    curve = {"density": "gate-gemini-120kv"}
+    hu = np.full(slab.SHAPE, 40.0)
+    with pytest.raises(ConfigError, match="but 50 % of the liver and its territories are outside"):
+        plan(slab.make_case(tmp_path / "cut", UPTAKE, ct_hu=hu[:18], dose=curve))
+    padded = hu.copy()
+    padded[6:9, 6:12, 6:10] = -3024.0
+    result = plan(slab.make_case(tmp_path / "padded", UPTAKE, ct_hu=padded, dose=curve))
+    whole = plan(slab.make_case(tmp_path / "whole", UPTAKE, ct_hu=hu, dose=curve))
+    assert result.voi("liver").mean_gy == pytest.approx(whole.voi("liver").mean_gy, rel=0.001)
 
 
 def test_mixed_voxels_at_the_surface_of_the_liver_are_no_overlap():
