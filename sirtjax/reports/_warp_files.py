@@ -91,7 +91,7 @@ def warp_file(
     elif grid is None:
         raise ConfigError(f"{source}: --reference is missing: the image that defines the output grid")
     else:
-        how = _How(grid=grid, paths=list(transforms), invert=invert, on_note=on_note)
+        how = _How(grid=grid, source=source, paths=list(transforms), invert=invert, on_note=on_note)
         if labels:
             done = _warp_labels(source, how, output, contoured_on=contoured_on, force=force)
         else:
@@ -103,9 +103,10 @@ def warp_file(
 
 @dataclass(frozen=True, kw_only=True)
 class _How:
-    """Output grid, transforms in the order in which they apply to an image, and destination of remarks."""
+    """Output grid, source, transforms in the order in which they apply to an image, and destination of remarks."""
 
     grid: Geometry
+    source: Path
     paths: list[Path]
     invert: bool
     on_note: Note
@@ -151,6 +152,12 @@ def _warp_image(
         result = spatial.resample(volume, how.grid, order=order or "linear", fill=fill, transform=pull)
     io.write_nifti(output, result, force=force)
     done: dict[str, Any] = {"grid": str(how.grid), "unit": volume.unit}
+    outside = (-1024.0 if volume.unit == "HU" else 0.0) if fill is None else fill
+    if not activity and bool((result.array == outside).all()):
+        how.on_note(
+            f"{output}: every voxel is {outside:g}, the value outside the image: no part of {how.source.name} "
+            "reaches the grid of the reference; check the transform, its direction (--invert) and the reference"
+        )
     if activity:
         before, after = _total(volume), _total(result)
         if not after:

@@ -86,7 +86,11 @@ def test_fill_is_what_lies_outside(run, files, tmp_path):
     far = tmp_path / "far.tfm"
     io.write_transform(far, AffineTransform(rigid_matrix((0, 0, 0), (900, 0, 0), (0, 0, 0))))
     common = ("warp", files / "image.nii.gz", "-t", far, "-r", files / "reference.nii.gz")
-    assert run(*common, "-o", tmp_path / "air.nii.gz").code == 0
+    done = run(*common, "-o", tmp_path / "air.nii.gz")
+    assert done.code == 0
+    assert "air.nii.gz: every voxel is -1024, the value outside the image: no part of image.nii.gz reaches" in " ".join(
+        done.err.split()
+    )
     assert (read(tmp_path / "air.nii.gz").array == -1024).all()
     assert run(*common, "-o", tmp_path / "own.nii.gz", "--fill", "-7").code == 0
     assert (read(tmp_path / "own.nii.gz").array == -7).all()
@@ -118,6 +122,7 @@ def test_inverted_it_undoes_itself(run, files, tmp_path):
     assert run("warp", files / "image.nii.gz", *chain, "-r", tmp_path / "fine.nii.gz", "-o", there).code == 0
     done = run("warp", there, *chain, "-r", reference, "-o", back, "--invert")
     assert done.code == 0, done.err
+    assert "no part of" not in done.err
     expected = resample(Volume(BLURRED, FLOATING, unit="HU"), REFERENCE).array
     middle = np.linalg.norm(voxel_centres_mm(REFERENCE), axis=-1) < 18
     assert np.corrcoef(read(back).array[middle], expected[middle])[0, 1] > 0.99
