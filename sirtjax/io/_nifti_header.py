@@ -23,6 +23,9 @@ _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 # Deflate cannot do better than 1032:1, so that no honest .gz claims more.
 _MAX_DEFLATION = 1032
 _DISAGREE_MM = 1.0
+_UNIT_NAMES = {0: "unknown (read as mm)", 1: "m", 2: "mm", 3: "µm"}
+# Larger than any scanner: the header names the wrong unit.
+_MAX_EXTENT_MM = 10_000.0
 
 
 def load_header(path: Path) -> Nifti1Image:
@@ -64,7 +67,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
 
     Raises:
       ImageFormatError: the header has neither sform nor qform, or more than one frame.
-      GeometryError: the affine is singular or not finite.
+      GeometryError: the affine is singular or not finite, or the image is larger than any scanner.
     """
     header = image.header
     notes: list[str] = []
@@ -88,6 +91,12 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
         geometry = Geometry.from_affine(shape, LPS_FROM_RAS @ to_mm @ np.asarray(affine, np.float64))
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}; convert it again from DICOM") from error
+    if max(n * mm for n, mm in zip(shape, geometry.spacing_mm, strict=True)) > _MAX_EXTENT_MM:
+        sizes = "x".join(f"{mm:g}" for mm in geometry.spacing_mm)
+        raise GeometryError(
+            f"{path}: voxels of {sizes} mm, an image of more than {_MAX_EXTENT_MM / 1000:g} m (the header states the "
+            f"unit {_UNIT_NAMES[unit]}); correct the affine or the unit in the header (xyzt_units)"
+        )
     if s_code > 0 and q_code > 0:
         notes += _disagreement(path, geometry, LPS_FROM_RAS @ to_mm @ np.asarray(qform, np.float64))
     return geometry, tuple(notes)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sirtjax.errors import InputError, OutputError
+from sirtjax.errors import GeometryError, InputError, OutputError
 from sirtjax.formats import read_image
 from sirtjax.io import read_nifti_array, write_nifti
 from sirtjax.io._nifti import stored_label_names
@@ -139,6 +139,14 @@ def test_the_sform_counts_before_the_qform(tmp_path, caplog):
     only = read_image(tmp_path / "q.nii")
     np.testing.assert_allclose(only.volume.geometry.affine, np.diag([-3, -3, 3, 1]), atol=1e-6)
     assert only.source.notes == ()
+
+
+def test_an_image_larger_than_any_scanner_has_the_wrong_unit(tmp_path):
+    image = nibabel.Nifti1Image(np.zeros((20, 3, 4), np.uint8), np.diag([5.0, 5, 5, 1]))
+    image.header.set_xyzt_units("meter")
+    nibabel.save(image, tmp_path / "m.nii")
+    with pytest.raises(GeometryError, match=r"m\.nii: voxels of 5000x5000x5000 mm, .*the header states the unit m\)"):
+        read_image(tmp_path / "m.nii")
 
 
 def test_units_other_than_millimetres(tmp_path):
