@@ -97,9 +97,7 @@ def get_density_curve(name: str) -> DensityCurve:
     folder = resources.files("sirtjax.configs") / "dosimetry" / "density"
     files = {f.name.removesuffix(".toml"): f for f in folder.iterdir() if f.name.endswith(".toml")}
     if name not in files:
-        raise ConfigError(
-            f"unknown density curve '{name}'; choose one of {', '.join(sorted(files))}, or give a TOML file"
-        )
+        raise ConfigError(f"unknown density curve '{name}'; choose one of {', '.join(sorted(files))}")
     return _parse(files[name])
 
 

@@ -42,8 +42,9 @@ PLAN_RULES: tuple[CheckRule, ...] = (
     ),
     rule(
         "SJ314", "warning", "Lungs partly outside the CT",
-        "the CT shows {value} of the lungs (less than {limit}): their mass is extended by volume, and with it the lung "
-        "dose is uncertain; use a CT of the whole lungs, or state dose.lung_mass_g",
+        "the CT shows {value} of the lungs (less than {limit}): their mass is extended by volume (the standard of the "
+        "protocol if it shows none), and with it the lung dose is uncertain; use a CT of the whole lungs, or state "
+        "dose.lung_mass_g",
         limit=0.98, unit="1",
     ),
     rule(
