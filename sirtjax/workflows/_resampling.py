@@ -119,6 +119,7 @@ def resample_case(
         ct_hu=ct_hu,
         activity_in_grid=_total(activity) / _total(images.activity.volume),
         notes=(
+            *_header_notes(images),
             *_grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois]),
             *_arrival_notes(arrived),
         ),
@@ -162,6 +163,12 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
 def field_of_view(activity: Geometry, grid: Geometry) -> Bool[np.ndarray, "i j k"]:
     """Returns the voxels of the dose grid with their centre in the activity image; others show no counts."""
     return np.asarray(pipeline.field_of_view(activity.shape, activity.affine, grid.affine, grid.shape))
+
+
+def _header_notes(images: CaseImages) -> list[str]:
+    """What the readers of the images remarked, such as an sform and a qform that disagree."""
+    named = {"activity image": images.activity, "CT": images.ct, "diagnostic image": images.diagnostic}
+    return [f"{name}: {note}" for name, image in named.items() if image is not None for note in image.source.notes]
 
 
 def _grid_notes(images: CaseImages, placed: Sequence[tuple[str, LabelMap, Frame]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Properties of the working grid over activity images of any spacing, direction and order of axes."""
 
 import analytic_case as case
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -171,3 +172,18 @@ def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
     )
     volumes = [m.occupancy["liver"].sum(dtype=np.float64) * m.geometry.voxel_volume_ml for m in (before, after)]
     assert volumes[1] == pytest.approx(volumes[0], rel=5e-3)
+
+
+def test_remarks_about_the_images_are_notes_of_the_result(tmp_path):
+    """An sform 30 mm away from the qform: either of them may be the wrong one."""
+    case.write_patient(tmp_path)
+    path = tmp_path / "spect.nii"
+    image = nibabel.load(path)
+    image = nibabel.Nifti1Image(np.asarray(image.dataobj).copy(), image.affine, image.header)
+    apart = image.affine.copy()
+    apart[0, 3] += 30.0
+    image.set_qform(apart, code=1)
+    nibabel.save(image, path)
+    assert run_until(load_case(case.write_case(tmp_path)), "resampling").resampling.notes == (
+        "activity image: sform and qform disagree by up to 30.0 mm; the sform was taken",
+    )
