@@ -23,7 +23,15 @@ from sirtjax.train._lock import run_lock
 from sirtjax.train._loop import STATE
 from sirtjax.train._pair_table import read_pair_table
 from sirtjax.train._pairs_config import FilePairsConfig, MixedPairsConfig, RandomPairsConfig
-from sirtjax.train._run_folder import CONFIG, REGISTRATION, best_file, check_folder, describe_run, run_table
+from sirtjax.train._run_folder import (
+    CONFIG,
+    REGISTRATION,
+    best_file,
+    check_folder,
+    describe_run,
+    remove_unfinished,
+    run_table,
+)
 from sirtjax.train._state_file import load_tree
 
 
@@ -61,6 +69,8 @@ def run_joint_training(
     _check_grid(config)
     with run_lock(run) if jax.process_index() == 0 else nullcontext():
         check_folder(run, config, resume=resume, read=joint_run_config)  # another training may have ended meanwhile
+        if jax.process_index() == 0:
+            remove_unfinished(run)
         return train_joint(
             config,
             make_joint_source(config, on_progress=on_progress),

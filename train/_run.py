@@ -16,7 +16,7 @@ from sirtjax.train._file_source import file_source
 from sirtjax.train._initial import initial_variables
 from sirtjax.train._lock import run_lock
 from sirtjax.train._loop import STATE, TrainingOutcome, train
-from sirtjax.train._run_folder import check_folder, describe_run
+from sirtjax.train._run_folder import check_folder, describe_run, remove_unfinished
 from sirtjax.train._source import SampleSource
 from sirtjax.train._state import Variables, first_state
 from sirtjax.train._synthetic import synthetic_source
@@ -56,6 +56,8 @@ def run_training(
     check_folder(run, config, resume=resume)
     with run_lock(run) if jax.process_index() == 0 else nullcontext():
         check_folder(run, config, resume=resume)  # another training may have ended there meanwhile
+        if jax.process_index() == 0:
+            remove_unfinished(run)
         source = make_source(config, mesh, on_progress=on_progress)
         goes_on = resume and (run / STATE).is_file()
         variables = initial_variables(config.model_copy(update={"weights": None}) if goes_on else config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
@@ -161,6 +162,14 @@ def describe_run(run: Path, config: Table) -> None:
     }
     with atomic_path(run / CONFIG, force=True) as temporary:
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+def remove_unfinished(run: Path) -> None:
+    """Removes the files that a killed training did not finish; the process must hold the lock of the folder."""
+    for folder in run.glob(f"{_TEMPORARY}*"):
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if names and names <= {CONFIG, STATE, BEST}:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_same(before: Table, now: Table, run: Path) -> None:

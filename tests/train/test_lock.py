@@ -14,7 +14,7 @@ import pytest
 from sirtjax import train
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.train._lock import LOCK, run_lock
-from sirtjax.train._run_folder import check_folder
+from sirtjax.train._run_folder import check_folder, remove_unfinished
 
 HOLD = """
 import sys, time
@@ -91,6 +91,13 @@ with atomic_path(pathlib.Path({str(tmp_path)!r}) / "config.json") as path:
     (left,) = tmp_path.iterdir()
     assert left.is_dir() and (left / "config.json").exists()
     check_folder(tmp_path, config, resume=resume)
+    kept = [tmp_path / ".sirtjax-other", tmp_path / ".sirtjax-empty", tmp_path / "state.npz"]
+    for folder in kept[:2]:
+        folder.mkdir()
+    (kept[0] / "notes.txt").touch()
+    kept[2].touch()
+    remove_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_what_was_made_for_the_lock_alone_goes_again(tmp_path):
