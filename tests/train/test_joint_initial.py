@@ -69,6 +69,7 @@ def test_further_cascades_begin_with_the_identity(tmp_path):
     assert_same(networks.cascade_of(found, 1), networks.cascade_of(drawn, 1))
 
 
+@pytest.mark.slow
 def test_the_first_stage_can_begin_with_the_weights_of_the_cascade_before(tmp_path):
     """As when a cascade is added to a trained network: with a rate of nearly zero, its features remain a copy."""
     one = toy.config(network={"cascades": 1}, course={"stages": toy.table()["course"]["stages"][:1]})
