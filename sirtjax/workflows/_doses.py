@@ -22,6 +22,8 @@ DoseMethod = Literal["kernel", "local", "cone"]
 # Where no lungs are drawn, what the CT shows as lighter than this takes no dose from a soft-tissue kernel.
 LUNG_HU = (-950.0, -300.0)
 LUNG_DENSITIES_G_PER_ML = (0.05, 1.06)
+# The surroundings of a CT and its padding are not above this.
+UNSEEN_HU = -999.0
 # Largest fraction of the liver without a CT number (outside the CT, or padding) if densities are those of the CT.
 MAX_UNSEEN_FRACTION = 0.02
 
@@ -46,8 +48,9 @@ class Medium:
 def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: float, lung_mass_g: float) -> Medium:
     """Densities for the dose: the protocol's liver density, or from the CT where the case asks for it.
 
-    Lung voxels have the density the CT shows, or without a CT that of the lung mass in the lung volume. The liver, with
-    its lesions and territories, is never lung: where a mask reaches into the lung, its activity is in liver tissue.
+    Lung voxels have the density the CT shows, or where it does not show them that of the lung mass in the lung volume.
+    The liver, with its lesions and territories, is never lung: where a mask reaches into the lung, its activity is in
+    liver tissue.
 
     Raises:
       ConfigError: the density curve is unknown, or there is no CT of the liver to take densities from.
@@ -70,11 +73,11 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
             hu < LUNG_HU[1], inside * np.float32(liver_density_g_per_ml) + (1 - inside) * density, density
         )
         return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
+    volume_ml = max(mapped.lungs.warped_ml if mapped.lungs is not None else 0.0, 1.0)
+    in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
     if hu is not None:
-        in_lung = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
-    else:
-        volume_ml = max(mapped.lungs.warped_ml if mapped.lungs is not None else 0.0, 1.0)
-        in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
+        by_hu = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
+        in_lung = np.where(hu > UNSEEN_HU, by_hu, in_lung)
     density = (lung * in_lung + (1 - lung) * np.float32(liver_density_g_per_ml)).astype(np.float32)
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
 

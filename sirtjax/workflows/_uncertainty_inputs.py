@@ -155,7 +155,7 @@ def in_histogram(percent: float) -> bool:
     Args:
       percent: volume x of D_x, in %.
     """
-    return VOLUME_PERCENT[0] - 1e-6 <= percent <= VOLUME_PERCENT[-1] + 1e-6
+    return bool(VOLUME_PERCENT[0] - 1e-6 <= percent <= VOLUME_PERCENT[-1] + 1e-6)
 
 
 def _padded(count: int, steps: Sequence[int]) -> int:
