@@ -30,6 +30,7 @@ from sirtjax.train._run_folder import (
     check_folder,
     describe_run,
     remove_unfinished,
+    run_modalities,
     run_table,
 )
 from sirtjax.train._state_file import load_tree
@@ -71,14 +72,15 @@ def run_joint_training(
         check_folder(run, config, resume=resume, read=joint_run_config)  # another training may have ended meanwhile
         if jax.process_index() == 0:
             remove_unfinished(run)
+        source = make_joint_source(config, on_progress=on_progress)
         return train_joint(
             config,
-            make_joint_source(config, on_progress=on_progress),
+            source,
             run=run,
             mesh=mesh,
             resume=resume,
             max_time_s=max_time_s,
-            on_begin=lambda: describe_run(run, config),
+            on_begin=lambda: describe_run(run, config, modalities=source.modalities),
             on_progress=on_progress,
             on_note=on_note,
         )
@@ -184,10 +186,13 @@ def model_of_joint_run(
         variables, about = judged_variables(state), {"step": int(state.step)}
     else:
         variables, about = load_tree(best_file(run), judged_variables(first_progress(config).state))
+    # A network that saw only CTs refuses an MR image.
+    seen, how = run_modalities(run), config.preprocessing
+    kept = tuple(scale for scale in how.intensities if not seen or scale.modality in seen)
     spec = RegistrationModelSpec(
         name=name,
         network=config.network,
-        preprocessing=config.preprocessing,
+        preprocessing=how.model_copy(update={"intensities": kept}),
         shape=config.grid[0],
         source=config.source,
         licence=licence,

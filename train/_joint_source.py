@@ -48,10 +48,12 @@ class JointSource:
     Attributes:
       feed: function from the number of a pair to the pairs from there on.
       validation: pairs that are not used for training, by name.
+      modalities: modalities of the training images, "CT" and "MR"; empty if they are not known.
     """
 
     feed: Callable[[int], Iterator[LaterPair]]
     validation: dict[str, JointPair]
+    modalities: frozenset[str] = frozenset()
 
 
 def random_pair_source(data: RandomPairsConfig, *, inputs: int, seed: int) -> JointSource:
@@ -94,7 +96,9 @@ def random_pair_source(data: RandomPairsConfig, *, inputs: int, seed: int) -> Jo
             "no validation pair shows the liver; raise data.validation_pairs or change data.synthesis.view"
         )
     return JointSource(
-        feed=lambda number: pair_feed(later, later_joined, config=data, seed=seed, step=number), validation=validation
+        feed=lambda number: pair_feed(later, later_joined, config=data, seed=seed, step=number),
+        validation=validation,
+        modalities=frozenset(scale.modality for scale in synthesis.learned_preprocessing(data.synthesis).intensities),
     )
 
 
@@ -121,7 +125,8 @@ def file_pair_source(
     """
     training, held_back = split_pairs(read_pair_table(data.path), validation_fraction=data.validation, seed=seed)
     read = partial(prepare_pairs, shape=data.shape, preprocessing=preprocessing, on_progress=on_progress)
-    pairs, others = read(training), read(held_back)
+    modalities: set[str] = set()
+    pairs, others = read(training, on_modality=modalities.add), read(held_back)
 
     @jax.jit
     def vary(key: PRNGKeyArray, pair: PreparedPair) -> JointPair:
@@ -143,7 +148,7 @@ def file_pair_source(
         file.name: _with_inputs(joint_pair_of_files(jax.random.key(_VALIDATION + number), pair, config=exact), inputs)
         for number, (file, pair) in enumerate(zip(held_back, others, strict=True))
     }
-    return JointSource(feed=feed, validation=validation)
+    return JointSource(feed=feed, validation=validation, modalities=frozenset(modalities))
 
 
 def mixed_pair_source(data: MixedPairsConfig, *, random: JointSource, files: JointSource) -> JointSource:
@@ -162,7 +167,11 @@ def mixed_pair_source(data: MixedPairsConfig, *, random: JointSource, files: Joi
             chosen = int((at + 1) * data.fraction) > int(at * data.fraction)
             yield next(of_files if chosen else of_random)
 
-    return JointSource(feed=feed, validation={**random.validation, **files.validation})
+    return JointSource(
+        feed=feed,
+        validation={**random.validation, **files.validation},
+        modalities=random.modalities | files.modalities,
+    )
 
 
 def joint_pair_of_files(key: PRNGKeyArray, pair: PreparedPair, *, config: FilePairsConfig) -> JointPair:

@@ -52,6 +52,7 @@ def prepare_pairs(
     shape: tuple[int, int, int],
     preprocessing: FixedPreprocessing,
     on_progress: Callable[[str], None] = lambda text: None,
+    on_modality: Callable[[str], None] = lambda modality: None,
 ) -> tuple[PreparedPair, ...]:
     """Reads pairs and resamples them to the network's grid along the patient axes (LPS).
 
@@ -63,6 +64,7 @@ def prepare_pairs(
       shape: voxels of the grid.
       preprocessing: spacing and scales of intensities.
       on_progress: called with the name of each pair.
+      on_modality: called with the modality of each image, "CT" or "MR".
 
     Raises:
       InputError: an image or mask cannot be used; the message names the row and the file.
@@ -71,13 +73,15 @@ def prepare_pairs(
     for number, pair in enumerate(pairs, start=1):
         on_progress(f"reading pair {number} of {len(pairs)}")
         try:
-            prepared.append(_prepared(pair, shape, preprocessing))
+            prepared.append(_prepared(pair, shape, preprocessing, on_modality))
         except InputError as error:
             raise type(error)(f"{pair.name}: {error}") from error
     return tuple(prepared)
 
 
-def _prepared(pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessing) -> PreparedPair:
+def _prepared(
+    pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessing, on_modality: Callable[[str], None]
+) -> PreparedPair:
     one, two = (
         registration.read_registration_image(path, series=None, modality=modality, role=role)[0]
         for path, modality, role in zip(pair.images, pair.modalities, ("reference", "floating"), strict=True)
@@ -88,6 +92,8 @@ def _prepared(pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessi
     ]
     lesions = None if pair.lesions is None else _organ(pair.lesions, one, "lesions")
     scales = [_scale(image.volume, how, path) for image, path in zip((one, two), pair.images, strict=True)]
+    for scale in scales:
+        on_modality(scale.modality)
     centres = [None if liver is None else _liver_centre_mm(liver) for liver in livers]
     if centres[0] is None or centres[1] is None:
         bodies = [

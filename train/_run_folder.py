@@ -57,12 +57,25 @@ def run_table(run: Path) -> dict[str, PyTree]:
     Raises:
       ConfigError: the folder is not a run.
     """
+    table: dict[str, PyTree] = dict(_described(run)["config"])
+    return table
+
+
+def run_modalities(run: Path) -> frozenset[str]:
+    """Returns the modalities of the training images of a run; empty if they are not known.
+
+    Raises:
+      ConfigError: the folder is not a run.
+    """
+    return frozenset(map(str, _described(run).get("modalities", ())))
+
+
+def _described(run: Path) -> dict[str, PyTree]:
     try:
         described: Any = parse_json((run / CONFIG).read_text(encoding="utf-8"))
-        table: dict[str, PyTree] = dict(described["config"])
+        return {**described, "config": dict(described["config"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
-    return table
 
 
 def has_best(weights: str, *, models: Collection[str]) -> bool:
@@ -151,8 +164,14 @@ def check_folder(run: Path, config: Table, *, resume: bool, read: Callable[[Path
         _check_same(read(run), config, run)
 
 
-def describe_run(run: Path, config: Table) -> None:
-    """Writes the config and the versions and devices of a run."""
+def describe_run(run: Path, config: Table, *, modalities: Collection[str] = ()) -> None:
+    """Writes the config and the versions and devices of a run.
+
+    Args:
+      run: run folder.
+      config: training file.
+      modalities: modalities of the training images of a registration network, if they are known.
+    """
     described = {
         "sirtjax": __version__,
         "python": platform.python_version(),
@@ -160,6 +179,8 @@ def describe_run(run: Path, config: Table) -> None:
         "devices": sorted({device.device_kind for device in jax.devices()}),
         "config": plain(config),
     }
+    if modalities:
+        described["modalities"] = sorted(modalities)
     with atomic_path(run / CONFIG, force=True) as temporary:
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 

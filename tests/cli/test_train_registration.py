@@ -83,6 +83,8 @@ def test_a_training_from_files_to_a_model(call, tmp_path):
 
     model = registration_networks.load_registration_model(tmp_path / "model")
     assert model.spec.name == "toy" and model.spec.shape == (24, 20, 16) and model.spec.licence == "CC0-1.0"
+    # All images were CTs.
+    assert [scale.modality for scale in model.spec.preprocessing.intensities] == ["CT"]
     state = train.joint_run_progress(run).state
     np.testing.assert_array_equal(
         np.asarray(model.variables["params"]["decoder"]["heads"]["0"]["w"]),

@@ -1,5 +1,6 @@
 """Pairs of files on the network's grid: places and intensities, missing masks, order, and errors that are named."""
 
+import csv
 import hashlib
 import shutil
 from itertools import islice
@@ -288,3 +289,14 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path):
         with pytest.raises(InputError, match=complaint) as error:
             prepared(pair_files.write_table(tmp_path, [{**row, **change}]))
         assert "\n" not in str(error.value)
+
+
+def test_a_source_names_the_modalities_that_are_trained_with(tmp_path):
+    """MR images of the validation do not count."""
+    path = pair_files.write_pairs(tmp_path, 3)
+    assert source(path).modalities == {"CT"}
+    for mr, expected in (("validation", {"CT"}), ("train", {"CT", "MR"})):
+        with path.open(newline="") as file:
+            rows = [dict(row) for row in csv.DictReader(file)]
+        rows = [row | {"floating_modality": "MR" if row["split"] == mr else ""} for row in rows]
+        assert source(pair_files.write_table(tmp_path, rows)).modalities == expected
