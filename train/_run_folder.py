@@ -186,7 +186,11 @@ def describe_run(run: Path, config: Table, *, modalities: Collection[str] = ()) 
 
 
 def remove_unfinished(run: Path) -> None:
-    """Removes the files that a killed training did not finish; the process must hold the lock of the folder."""
+    """Removes the files that a killed training did not finish.
+
+    Args:
+      run: run folder; the process must hold its lock.
+    """
     for folder in run.glob(f"{_TEMPORARY}*"):
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         if names and names <= {CONFIG, STATE, BEST}:
