@@ -153,7 +153,7 @@ def _warp_image(
     io.write_nifti(output, result, force=force)
     done: dict[str, Any] = {"grid": str(how.grid), "unit": volume.unit}
     outside = (-1024.0 if volume.unit == "HU" else 0.0) if fill is None else fill
-    if not activity and bool((result.array == outside).all()):
+    if not activity and bool((result.array == outside).all() and (volume.array != outside).any()):
         how.on_note(
             f"{output}: every voxel is {outside:g}, the value outside the image: no part of {how.source.name} "
             "reaches the grid of the reference; check the transform, its direction (--invert) and the reference"

@@ -61,6 +61,8 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
             'dose.method: "cone" follows the densities of a CT, and the case has none; add [images.ct] or use "kernel"'
         )
     lung = _lung_fraction(mapped, hu)
+    volume_ml = max(mapped.lungs.warped_ml if mapped.lungs is not None else 0.0, 1.0)
+    by_mass = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
     if table.density != "protocol":
         curve = dosimetry.get_density_curve(table.density)
         if hu is None:
@@ -72,12 +74,12 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
         density = np.where(
             hu < LUNG_HU[1], inside * np.float32(liver_density_g_per_ml) + (1 - inside) * density, density
         )
+        density = np.where(hu > UNSEEN_HU, density, lung * by_mass + (1 - lung) * density)
         return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
-    volume_ml = max(mapped.lungs.warped_ml if mapped.lungs is not None else 0.0, 1.0)
-    in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
+    in_lung = by_mass
     if hu is not None:
         by_hu = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
-        in_lung = np.where(hu > UNSEEN_HU, by_hu, in_lung)
+        in_lung = np.where(hu > UNSEEN_HU, by_hu, by_mass)
     density = (lung * in_lung + (1 - lung) * np.float32(liver_density_g_per_ml)).astype(np.float32)
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
 
