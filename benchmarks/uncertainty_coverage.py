@@ -5,6 +5,8 @@
 The patients (uncertainty_patients.py) share no code with the intervals. The contours are aligned to the image as
 `partial_volume.align_masks` does. The intervals assume the sizes of the errors that the patients have, except with
 `--mismatch`. Lesions whose drawn contour has a radius below 6 mm get no interval in a report: they are counted apart.
+Size is the true one, or, where the group says so, that of the drawn contour, which is all that a report knows.
+`--rows` keeps each dose with its interval, one JSON object per line.
 
 Predicted before measuring: coverage near 90 %; too low for lesions near 6 mm, whose relative errors are not normal.
 """
@@ -198,6 +200,8 @@ def summary(label: str, rows: list[Row]) -> list[Row]:
         ("all lesions", lambda r: r["drawn_mm"] >= SMALLEST_RADIUS_MM),
         ("below 20 mm", lambda r: r["drawn_mm"] >= SMALLEST_RADIUS_MM and r["radius_mm"] < 10),
         ("above 20 mm", lambda r: r["radius_mm"] >= 10),
+        ("drawn 12 to 20 mm", lambda r: SMALLEST_RADIUS_MM <= r["drawn_mm"] < 10),
+        ("drawn above 20 mm", lambda r: r["drawn_mm"] >= 10),
         *((p, lambda r, p=p: r["drawn_mm"] >= SMALLEST_RADIUS_MM and r["place"] == p) for p in ("dome", "border")),
         ("drawn below 6 mm radius", lambda r: r["drawn_mm"] < SMALLEST_RADIUS_MM),
     ]
@@ -245,6 +249,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64, help="samples per patient, a power of two from 64")
     parser.add_argument("--mismatch", nargs="*", help="patients with other errors than assumed; default: all of them")
     parser.add_argument("--json", type=Path, help="file of results")
+    parser.add_argument("--rows", type=Path, help="file of all doses and intervals, JSON lines, extended")
     arguments = parser.parse_args()
     labels = ["as assumed"] if arguments.mismatch is None else arguments.mismatch or list(MISMATCHES)[1:]
     tables: list[Row] = []
@@ -254,8 +259,12 @@ def main() -> None:
         for number, seed in enumerate(range(arguments.first, arguments.first + arguments.patients), start=1):
             one = patient(seed, MISMATCHES[label])
             start = time.perf_counter()
-            rows += [{"seed": seed} | row for row in rows_of(one, seed, arguments.samples)]
+            found = [{"mismatch": label, "seed": seed} | row for row in rows_of(one, seed, arguments.samples)]
+            rows += found
             seconds.append(time.perf_counter() - start)
+            if arguments.rows is not None:
+                with arguments.rows.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in found)
             if arguments.json is not None and (number % 10 == 0 or number == arguments.patients):
                 record = {"first": arguments.first, "patients": number, "samples": arguments.samples,
                           "seconds": float(np.median(seconds)), "rows": tables + summary(label, rows)}  # fmt: skip

@@ -1,12 +1,25 @@
 """Public signatures name their types: no `Any` and no array without a shape, also not under another name."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 ARRAYS = frozenset({"Array", "NDArray", "ndarray"})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget():
+    """The trees of all files are large: they are kept for the tests of this file only."""
+    yield
+    parsed.cache_clear()
+
+
+@functools.cache
+def parsed(text):
+    return ast.parse(text)
 
 
 def sources(root):
@@ -108,7 +121,7 @@ def annotations(body, owner=""):
 def offences(root, contains=contains_any, names=frozenset({"Any"})):
     """Returns `file:line name` of every public annotation that contains one of `names`, by subpackage."""
     files = sources(root)
-    trees = {relative: ast.parse((root / relative).read_text(encoding="utf-8")) for relative in files}
+    trees = {relative: parsed((root / relative).read_text(encoding="utf-8")) for relative in files}
     known = {}
     while True:  # until aliases are followed through all files that import them
         aliases = {files[relative][0]: aliases_of(tree, known, contains, names) for relative, tree in trees.items()}

@@ -1,6 +1,7 @@
 """The rules for every file: what it may import, and what it may contain."""
 
 import ast
+import functools
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -86,12 +87,32 @@ def subpackage_of(module):
     return parts[1] if len(parts) > 1 else ""
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget():
+    """The trees of all files are large: they are kept for the tests of this file only."""
+    yield
+    parsed.cache_clear()
+    statements.cache_clear()
+
+
+@functools.cache
+def parsed(text):
+    return ast.parse(text)
+
+
+@functools.cache
+def statements(tree):
+    """The nodes of a file that a rule is about. Walking through all nodes is slow and done once per file."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Assert, ast.ExceptHandler, ast.Call)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
 def imported_modules(tree):
     """Every module that is imported anywhere in a file, with the line, also inside functions.
 
     A private name counts as a module of its own: `from sirtjax.io import _nifti` imports sirtjax.io._nifti.
     """
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
@@ -152,7 +173,7 @@ def file_imports(root):
     graph = {}
     for relative, module in files.items():
         found = set()
-        for node in ast.walk(ast.parse((root / relative).read_text())):
+        for node in statements(parsed((root / relative).read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -199,11 +220,11 @@ def cli_offences(root):
     for path in sorted((root / "cli").rglob("*.py")):
         relative, text = path.relative_to(root), path.read_text()
         lines += text.count("\n")
-        tree = ast.parse(text, str(relative))
+        tree = parsed(text)
         for target, line in imported_modules(tree):
             if target.split(".")[0] in NOT_IN_CLI:
                 yield f"{relative}:{line}: imports {target}; compute in the library"
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "locals":
                 yield f"{relative}:{node.lineno}: locals() hides the types of options; use a record"
     if lines > MAX_CLI_LINES:
@@ -211,7 +232,7 @@ def cli_offences(root):
 
 
 def form_offences(relative, tree, text):
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             yield f"{relative}:{node.lineno}: relative import"
         if isinstance(node, ast.Assert):
@@ -262,7 +283,7 @@ def offences(root):
     found = []
     for relative, module in sources(root).items():
         text = (root / relative).read_text()
-        tree = ast.parse(text, str(relative))
+        tree = parsed(text)
         found += import_offences(relative, module, tree)
         found += form_offences(relative, tree, text)
     return found + list(cycle_offences(root)) + list(cli_offences(root))

@@ -1,6 +1,7 @@
 """Plain English in documents, help, messages and docstrings: the rules of CONTRIBUTING.md that can be checked."""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -124,6 +125,18 @@ def sources():
     return [path for top in ("sirtjax", "cli", "train") for path in sorted((REPOSITORY / top).rglob("*.py"))]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget():
+    """The trees of all files are large: they are kept for the tests of this file only."""
+    yield
+    parsed.cache_clear()
+
+
+@functools.cache
+def parsed(source):
+    return ast.parse(source)
+
+
 def text_of_code(source):
     """Docstrings, messages and comments of a module, each with its line."""
     found = []
@@ -134,7 +147,7 @@ def text_of_code(source):
                 found[-1] = (found[-1][0], f"{found[-1][1]} {token.string.lstrip('# ')}", token.start[0], True)
             else:
                 found.append((token.start[0], token.string.lstrip("# "), token.start[0], True))
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.JoinedStr):
             text = "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
             found.append((node.lineno, text, 0, False))
@@ -166,7 +179,7 @@ def first_word(docstring):
 
 
 def docstring_offences(source, *, docstrings_of_commands=False):
-    for line, kind, name, docstring in public_docstrings(ast.parse(source)):
+    for line, kind, name, docstring in public_docstrings(parsed(source)):
         if not docstring:
             continue
         first = docstring.splitlines()[0]
@@ -197,7 +210,7 @@ def docstring_entries(docstring):
 
 
 def docstring_fragments(source):
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for name, text in docstring_entries(ast.get_docstring(node) or ""):
                 if FRAGMENT.match(text):
