@@ -29,7 +29,8 @@ def soft_dice_loss(
       regions: whether channels may overlap, as always with one channel: a sigmoid each instead of a softmax, and none
         of them is background.
       whole_batch: take the sums over all samples together, which is more stable if a class is missing in some.
-      smooth: smoothing term in voxels; use a value far below the size of a structure.
+      smooth: smoothing term in voxels; use a value far below the size of a structure. With 0, a structure that is in
+        neither array gives NaN.
       class_weights: weight of each class in the mean, background first; that of an omitted background has no effect.
         Default: equal.
 
@@ -79,7 +80,8 @@ def probability_dice_loss(
       probabilities: values from 0 to 1, of any shape.
       target: values from 0 to 1 of the same shape.
       weights: fraction of each voxel that counts, of the same shape; all one by default.
-      smooth: smoothing term in voxels; use a value far below the size of a structure.
+      smooth: smoothing term in voxels; use a value far below the size of a structure. With 0, a structure that is in
+        neither array gives NaN.
 
     Returns:
       Scalar from 0 to 1.

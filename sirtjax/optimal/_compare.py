@@ -98,7 +98,7 @@ def injection_gains(
                 injection=name,
                 activity_mbq=float(optimum_mbq[index]),
                 gain=max(0.0, best - _best_of(problem, smooth, others, optimum_mbq)),
-                only=_best_of(problem, smooth, ~others, optimum_mbq),
+                only=_best_of(problem, smooth, ~others, optimum_mbq) + 0.0,  # no -0.0 in a report
             )
         )
     return tuple(found)
