@@ -13,13 +13,15 @@ from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 if TYPE_CHECKING:
     from sirtjax.io import Image
     from sirtjax.territories import TerritoryFractions
-    from sirtjax.volume import LabelMap
+    from sirtjax.volume import Geometry, LabelMap
 
 Overlap = Literal["nearest", "first", "error"]
 Gap = Literal["leave", "nearest"]
 Note = Callable[[str], None]
 # From this many slices on, at most 3 % of the liver was on the wrong side of 200 random curved surfaces.
 ADVISED_LINES = 4
+# As check SJ113: a smaller part of the liver in the activity image is reported.
+COVERED_FRACTION = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def divide_liver_file(
     refuse_outputs_that_are_inputs([output], [liver, *lines, *masks, reference, activity])
     on_step("reading")
     image = None if reference is None else formats.read_image(reference)
-    whole = _liver(liver, liver_name, image)
+    whole = _liver(liver, liver_name, image, on_note)
     if lines:
         on_step("fitting the surfaces")
         labels, shares = _from_lines(
@@ -139,21 +141,32 @@ def divide_liver_file(
         )
     if activity is not None:
         on_step("sharing the activity")
-        shares = _with_activity(labels, whole, shares, formats.read_image(activity))
+        shares = _with_activity(labels, whole, shares, formats.read_image(activity), on_note)
     on_step("writing")
     io.write_labels(output, labels, force=force)
     return DividedLiver(labels=labels, shares=shares, output=output)
 
 
-def _liver(path: Path, name: str | None, reference: Image | None) -> LabelMap:
+def _liver(path: Path, name: str | None, reference: Image | None, on_note: Note) -> LabelMap:
+    """Returns the liver in a file of masks, with the lesions contoured inside it."""
     from sirtjax import formats
+    from sirtjax.postprocess import enclosed_labels
+    from sirtjax.volume import LabelMap
 
     masks = formats.read_masks(path, reference=reference)
-    if name is not None:
-        return formats.select_mask(masks, name)
-    if len(masks) != 1:
+    if name is None and len(masks) != 1:
         raise ConfigError(f"{path}: contains {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
-    return next(iter(masks.values()))
+    liver = next(iter(masks.values())) if name is None else formats.select_mask(masks, name)
+    whole = liver.mask(liver.names[0][1])
+    beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}
+    beside = {other: one for other, one in beside.items() if not (one & whole).any()}
+    added = sorted(enclosed_labels(whole, beside))
+    if not added:
+        return liver
+    for other in added:
+        whole = whole | beside[other]
+    on_note(f"{path}: the liver includes {', '.join(added)}, contoured inside it in the same file")
+    return LabelMap.from_mask(whole, liver.geometry, name=liver.names[0][1])
 
 
 def _from_lines(
@@ -229,16 +242,32 @@ def _on_grid(name: str, mask: LabelMap, liver: LabelMap, on_note: Note) -> Any:
     return np.asarray(mask.array) != 0
 
 
-def _with_activity(labels: LabelMap, liver: LabelMap, shares: TerritoryFractions, image: Image) -> TerritoryFractions:
+def _with_activity(
+    labels: LabelMap, liver: LabelMap, shares: TerritoryFractions, image: Image, on_note: Note
+) -> TerritoryFractions:
     from sirtjax.spatial import resample
     from sirtjax.territories import territory_fractions
 
     volume = image.volume
     if not volume.geometry.matches(liver.geometry):
+        covered = _covered_fraction(liver, volume.geometry)
+        if covered < COVERED_FRACTION:
+            on_note(
+                f"{image.source.path}: contains only {100 * covered:.0f} % of the liver; the remaining liver counts as "
+                "without activity, so the fractions of activity are wrong: use an image of the whole liver"
+            )
         volume = resample(volume, liver.geometry)
     return territory_fractions(
         labels, liver, uptake=volume.array, overlap_ml=shares.overlap_ml, outside_ml=shares.outside_ml
     )
+
+
+def _covered_fraction(liver: LabelMap, grid: Geometry) -> float:
+    """Returns the fraction of the liver's voxels whose centre is inside a grid."""
+    import numpy as np
+
+    index = grid.to_voxel(liver.geometry.to_world(np.argwhere(np.asarray(liver.array) != 0)))
+    return float(np.all((index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5), axis=1).mean())
 
 
 def _point(text: str) -> tuple[float, ...]:
