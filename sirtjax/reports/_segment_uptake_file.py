@@ -92,7 +92,8 @@ def segment_uptake_file(
       rule: name of a rule; exactly one of rule, threshold and fraction is required.
       threshold: a fixed SUV.
       fraction: fraction of the maximum.
-      liver: liver mask: region to search, and the reference.
+      liver: liver mask: region to search, and the reference. What it encloses and lesions contoured in it in the same
+        file belong to it.
       liver_name: name of the liver mask in its file.
       margin_mm: distance beyond the liver that is also searched.
       regions: masks around each lesion, for a fraction of the maximum.
@@ -104,18 +105,25 @@ def segment_uptake_file(
       on_step: called with the name of each step.
 
     Raises:
-      ConfigError: not exactly one of rule, threshold and fraction, or a mask name that is not there.
+      ConfigError: not exactly one of rule, threshold and fraction, an option that the rule does not use, values for
+        SUV of an image in SUV, or a mask name that is not there.
       GeometryError: a mask does not overlap the PET, or regions overlap each other.
     """
     from sirtjax import formats, io, segmentation
 
     chosen = _rule(rule, threshold, fraction)
     suv = suv or SuvInputs()
+    _check_options(chosen, liver=liver, regions=regions, margin_mm=margin_mm, reference_mm=reference_mm)
     refuse_outputs_that_are_inputs([output], [pet, liver, regions])
     on_step("reading")
     image = _with_unit(formats.read_image(pet, series=series, modality="PT"), unit)
     volume = image.volume
-    if chosen.kind != "of-maximum" or (volume.unit == "Bq/mL" and suv.injected_mbq is not None):
+    if volume.unit == "SUV" and suv != SuvInputs():
+        raise ConfigError(
+            f"{pet}: the image is in SUV already; omit --injected-mbq, --injection-to-reference-h, --half-life-h and "
+            "--weight-kg"
+        )
+    if chosen.kind != "of-maximum" or suv != SuvInputs():
         volume = segmentation.suv_volume(
             image,
             injected_activity_bq=None if suv.injected_mbq is None else suv.injected_mbq * 1e6,
@@ -153,6 +161,29 @@ def _rule(name: str | None, threshold: float | None, fraction: float | None) -> 
     )
 
 
+def _check_options(
+    rule: UptakeRule,
+    *,
+    liver: Path | None,
+    regions: Path | None,
+    margin_mm: float,
+    reference_mm: tuple[float, float, float] | None,
+) -> None:
+    """Refuses options that a rule does not use, because the search would differ from what they state."""
+    of_maximum = rule.kind == "of-maximum"
+    if of_maximum and liver is not None:
+        raise ConfigError(f"--liver: {rule.name} is searched in its regions, not in a liver; omit it, or use --regions")
+    if not of_maximum and regions is not None:
+        raise ConfigError(
+            f"--regions: {rule.name} is searched in the liver or the whole image, not in regions; omit it, or use "
+            "--fraction or a rule of a fraction of the maximum"
+        )
+    if margin_mm and liver is None:
+        raise ConfigError(f"--margin-mm {margin_mm:g}: a distance beyond the liver needs --liver; add it, or omit it")
+    if reference_mm is not None and rule.kind != "liver-reference":
+        raise ConfigError(f"--reference-mm: {rule.name} has no liver reference; omit it, or use a rule such as percist")
+
+
 def _with_unit(image: Image, unit: Unit | None) -> Image:
     said = image.volume.unit
     if unit is None or unit == said:
@@ -163,14 +194,9 @@ def _with_unit(image: Image, unit: Unit | None) -> Image:
 
 
 def _liver(path: Path, name: str | None, image: Image) -> LabelMap:
-    from sirtjax import formats
+    from sirtjax import segmentation
 
-    masks = formats.read_masks(path, reference=image)
-    if name is None and len(masks) == 1:
-        (name,) = masks
-    if name is None or name not in masks:
-        raise ConfigError(f"{path}: contains the masks {', '.join(masks)}; choose the liver with --liver-name")
-    return _on_grid(masks[name], image.volume.geometry, path)
+    return _on_grid(segmentation.read_liver(path, name, image), image.volume.geometry, path)
 
 
 def _regions(path: Path, image: Image) -> LabelMap:

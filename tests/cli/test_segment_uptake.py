@@ -7,7 +7,7 @@ import typer
 
 from sirtjax import formats, io
 from sirtjax.cli.segment_uptake import uptake
-from sirtjax.errors import ConfigError, GeometryError, OutputError
+from sirtjax.errors import ConfigError, GeometryError, InputError, OutputError
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 GRID = Geometry.from_axes((48, 40, 34), spacing_mm=(4.0, 4.0, 5.0), origin_mm=(-94.0, -78.0, -83.0))
@@ -73,6 +73,48 @@ def test_share_of_maximum_in_regions_as_a_table(patient, tmp_path, capsys):
     assert "0.5 of the maximum" in text
     assert f"{4 / 3 * math.pi * 1.2407**3:.0f}." in text
     assert "3.5e+04" in text
+
+
+def test_lesions_in_the_label_map_of_the_liver_are_searched(patient, tmp_path, capsys):
+    liver = ((_world(FINE) / [80, 60, 70]) ** 2).sum(-1) <= 1
+    labels = liver.astype(np.uint8)
+    labels[np.linalg.norm(_world(FINE) - LESION_MM, axis=-1) <= 16] = 2
+    both = tmp_path / "both.nii.gz"
+    io.write_labels(both, LabelMap(labels, FINE, names=((1, "liver"), (2, "tumour"))))
+    out = tmp_path / "lesions.nii.gz"
+    _run(
+        patient / "pet.nii.gz", "-o", out, "--threshold", 4, "--min-volume-ml", 1, *TRACER, "--liver", both,
+        "--liver-name", "liver", "--json",
+    )  # fmt: skip
+    (lesion,) = json.loads(capsys.readouterr().out)["lesions"]
+    assert lesion["volume_ml"] == pytest.approx(8.0, rel=0.08)
+
+
+def test_values_for_suv_apply_to_a_fraction_of_the_maximum(patient, tmp_path, capsys):
+    common = (patient / "pet.nii.gz", "--min-volume-ml", 1, "--regions", patient / "ball.nii.gz", "--fraction", 0.5)
+    _run(*common, "-o", tmp_path / "out.nii.gz", "--json", *TRACER)
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["unit"], answer["lesions"][0]["maximum"]) == ("SUV", pytest.approx(7.0, rel=1e-5))
+    with pytest.raises(InputError, match="SUV needs the injected activity"):
+        _run(*common, "-o", tmp_path / "none.nii.gz", "--unit", "Bq/mL", "--weight-kg", "70")
+    assert not (tmp_path / "none.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--threshold", 3, "--regions", "ball.nii.gz"), "--regions: SUV 3 is searched in the liver"),
+        (("--fraction", 0.4, "--regions", "ball.nii.gz", "--liver", "liver.nii.gz"), "--liver: 0.4 of the maximum"),
+        (("--threshold", 3, "--margin-mm", 10), "--margin-mm 10: .* needs --liver"),
+        (("--threshold", 3, "--liver", "liver.nii.gz", "--reference-mm", "0,0,0"), "SUV 3 has no liver reference"),
+        (("--threshold", 3, "--unit", "SUV", "--weight-kg", 70), "the image is in SUV already; omit --injected-mbq"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(patient, tmp_path, options, message):
+    given = [patient / one if str(one).endswith(".nii.gz") else one for one in options]
+    with pytest.raises(ConfigError, match=message):
+        _run(patient / "pet.nii.gz", "-o", tmp_path / "out.nii.gz", "--min-volume-ml", 1, *given)
+    assert not (tmp_path / "out.nii.gz").exists()
 
 
 def test_nothing_found_writes_an_empty_map(patient, tmp_path, capsys):
