@@ -156,7 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> Response:
         if self.headers.get("Host") not in self.server.hosts:
             raise RequestError(421, "this server accepts only 127.0.0.1")
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError as error:
+            raise RequestError(400, "the address is not valid") from error
         query = parse_qs(parts.query)
         if parts.path == "/enter":
             return self._enter(query)

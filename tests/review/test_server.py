@@ -189,6 +189,13 @@ def test_nothing_but_the_page_is_served(client, path):
     assert client.ask("GET", path)[0] == 404
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://[::1", "http://[x/api/plan"])
+def test_an_address_that_cannot_be_read_is_refused(client, address, capsys):
+    assert client.ask("GET", address)[0] == 400
+    assert client.ask("GET", "/api/plan")[0] == 200
+    assert capsys.readouterr().err == ""
+
+
 def test_the_page_and_its_parts_are_served(client):
     for path, kind in [("/", "text/html"), ("/page/review.js", "text/javascript"), ("/page/review.css", "text/css")]:
         status, headers, body = client.ask("GET", path)
