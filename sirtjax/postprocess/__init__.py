@@ -2,6 +2,7 @@
 
 from sirtjax.postprocess._body import enclosed_body as enclosed_body
 from sirtjax.postprocess._enclosed import enclosed_labels as enclosed_labels
+from sirtjax.postprocess._enclosed import liver_with_enclosed as liver_with_enclosed
 from sirtjax.postprocess._erode_select_dilate import erode_select_dilate as erode_select_dilate
 from sirtjax.postprocess._parts import component_volumes_ml as component_volumes_ml
 from sirtjax.postprocess._parts import fill_holes as fill_holes
@@ -32,6 +33,7 @@ __all__ = [
     "erode_select_dilate",
     "fill_holes",
     "keep_largest",
+    "liver_with_enclosed",
     "postprocess",
     "remove_small",
     "threshold",

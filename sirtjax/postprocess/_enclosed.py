@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jaxtyping import Bool
 from scipy import ndimage
 
+from sirtjax.volume import LabelMap
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +36,33 @@ def enclosed_labels(liver: Bool[np.ndarray, "i j k"], others: Mapping[str, Bool[
             return found
         inside |= waiting.pop(name)
         found.add(name)
+
+
+def liver_with_enclosed(masks: Mapping[str, LabelMap], name: str) -> tuple[LabelMap, LabelMap | None]:
+    """Returns a liver with the labels contoured inside it, and these labels together.
+
+    Args:
+      masks: masks of one file by name, one label each. Masks on another grid or overlapping the liver are not added.
+      name: name of the liver in `masks`.
+
+    Returns:
+      The liver, and the added labels with their own names; None if none was added.
+    """
+    liver = masks[name]
+    whole = liver.mask(liver.names[0][1])
+    beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}
+    beside = {other: one for other, one in beside.items() if not (one & whole).any()}
+    added = sorted(enclosed_labels(whole, beside))
+    if not added:
+        return liver, None
+    labels = whole.astype("uint16") * 0
+    for value, other in enumerate(added, start=1):
+        labels[beside[other]] = value
+    geometry, names = liver.geometry, tuple(enumerate(added, start=1))
+    return (
+        LabelMap.from_mask(whole | (labels > 0), geometry, name=liver.names[0][1]),
+        LabelMap(labels, geometry, names=names),
+    )
 
 
 def _fraction(mask: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:

@@ -150,23 +150,17 @@ def divide_liver_file(
 def _liver(path: Path, name: str | None, reference: Image | None, on_note: Note) -> LabelMap:
     """Returns the liver in a file of masks, with the lesions contoured inside it."""
     from sirtjax import formats
-    from sirtjax.postprocess import enclosed_labels
-    from sirtjax.volume import LabelMap
+    from sirtjax.postprocess import liver_with_enclosed
 
     masks = formats.read_masks(path, reference=reference)
     if name is None and len(masks) != 1:
         raise ConfigError(f"{path}: contains {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
-    liver = next(iter(masks.values())) if name is None else formats.select_mask(masks, name)
-    whole = liver.mask(liver.names[0][1])
-    beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}
-    beside = {other: one for other, one in beside.items() if not (one & whole).any()}
-    added = sorted(enclosed_labels(whole, beside))
-    if not added:
-        return liver
-    for other in added:
-        whole = whole | beside[other]
-    on_note(f"{path}: the liver includes {', '.join(added)}, contoured inside it in the same file")
-    return LabelMap.from_mask(whole, liver.geometry, name=liver.names[0][1])
+    chosen = next(iter(masks)) if name is None else formats.select_mask(masks, name).names[0][1]
+    liver, added = liver_with_enclosed(masks, chosen)
+    if added is not None:
+        inside = ", ".join(lesion for _, lesion in added.names)
+        on_note(f"{path}: the liver includes {inside}, contoured inside it in the same file")
+    return liver
 
 
 def _from_lines(

@@ -132,11 +132,13 @@ def segment_uptake_file(
             weight_kg=suv.weight_kg,
         )
     on_step("segmenting")
+    whole, known = (None, None) if liver is None else _liver(liver, liver_name, image)
     found = segmentation.segment_uptake(
         volume,
         chosen,
         min_volume_ml=min_volume_ml,
-        liver=None if liver is None else _liver(liver, liver_name, image),
+        liver=whole,
+        known_lesions=known,
         margin_mm=margin_mm,
         regions=None if regions is None else _regions(regions, image),
         reference_centre_mm=reference_mm,
@@ -193,10 +195,13 @@ def _with_unit(image: Image, unit: Unit | None) -> Image:
     return replace(image, volume=replace(image.volume, unit=unit))
 
 
-def _liver(path: Path, name: str | None, image: Image) -> LabelMap:
+def _liver(path: Path, name: str | None, image: Image) -> tuple[LabelMap, LabelMap | None]:
+    """Returns the liver with its lesions, and the lesions contoured in it, on the grid of the PET."""
     from sirtjax import segmentation
 
-    return _on_grid(segmentation.read_liver(path, name, image), image.volume.geometry, path)
+    liver, lesions = segmentation.read_liver_and_lesions(path, name, image)
+    grid = image.volume.geometry
+    return _on_grid(liver, grid, path), None if lesions is None else _on_grid(lesions, grid, path)
 
 
 def _regions(path: Path, image: Image) -> LabelMap:

@@ -32,6 +32,7 @@ from sirtjax.segmentation._liver_for_lesions import LIVER_MODEL as LIVER_MODEL
 from sirtjax.segmentation._liver_for_lesions import LesionLiver as LesionLiver
 from sirtjax.segmentation._liver_for_lesions import liver_for_lesions as liver_for_lesions
 from sirtjax.segmentation._liver_for_lesions import read_liver as read_liver
+from sirtjax.segmentation._liver_for_lesions import read_liver_and_lesions as read_liver_and_lesions
 from sirtjax.segmentation._lungs import segment_lungs as segment_lungs
 from sirtjax.segmentation._model import Model as Model
 from sirtjax.segmentation._model import ModelSpec as ModelSpec
@@ -151,6 +152,7 @@ __all__ = [
     "predict_nnunet",
     "read_atlas",
     "read_liver",
+    "read_liver_and_lesions",
     "read_model",
     "resample_to_image",
     "save_liver_shapes",

@@ -93,8 +93,24 @@ def read_liver(path: Path, name: str | None, read: Image) -> LabelMap:
     Raises:
       ConfigError: the file has no mask of this name, or several masks of which none is called liver.
     """
+    return read_liver_and_lesions(path, name, read)[0]
+
+
+def read_liver_and_lesions(path: Path, name: str | None, read: Image) -> tuple[LabelMap, LabelMap | None]:
+    """Returns the liver as `read_liver`, and the lesions drawn in it in the same file; None without any.
+
+    Args:
+      path: mask file of the image.
+      name: name of the liver in the file. Default: the only mask, or the one called liver.
+      read: image on which the masks were drawn.
+
+    Raises:
+      ConfigError: the file has no mask of this name, or several masks of which none is called liver.
+    """
+    import numpy as np
+
     from sirtjax import formats, ops
-    from sirtjax.postprocess import enclosed_labels
+    from sirtjax.postprocess import liver_with_enclosed
     from sirtjax.volume import LabelMap
 
     masks = formats.read_masks(path, reference=read)
@@ -102,10 +118,6 @@ def read_liver(path: Path, name: str | None, read: Image) -> LabelMap:
     found = list(masks) if name is None and len(masks) == 1 else [one for one in masks if one.lower() == wanted]
     if len(found) != 1:
         raise ConfigError(f"{path}: contains the masks {', '.join(masks)}; choose the liver with --liver-name")
-    liver = masks[found[0]]
-    mask = liver.mask(liver.names[0][1])
-    beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}
-    beside = {other: one for other, one in beside.items() if not (one & mask).any()}
-    for other in enclosed_labels(mask, beside):
-        mask = mask | beside[other]
-    return LabelMap.from_mask(ops.binary_fill_holes(mask), liver.geometry, name="liver")
+    liver, lesions = liver_with_enclosed(masks, found[0])
+    whole = ops.binary_fill_holes(np.asarray(liver.array) != 0)
+    return LabelMap.from_mask(whole, liver.geometry, name="liver"), lesions

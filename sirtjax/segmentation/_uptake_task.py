@@ -34,6 +34,7 @@ def segment_uptake(
     *,
     min_volume_ml: float,
     liver: LabelMap | None = None,
+    known_lesions: LabelMap | None = None,
     margin_mm: float = 0.0,
     regions: LabelMap | None = None,
     reference_centre_mm: tuple[float, float, float] | None = None,
@@ -48,6 +49,8 @@ def segment_uptake(
       min_volume_ml: volume below which lesions are excluded.
       liver: liver on the PET's grid. Lesions are searched in it; without it, in the whole image (not for a
         liver reference).
+      known_lesions: lesions contoured in the liver, on the PET's grid. A liver sphere that is placed automatically does
+        not overlap them.
       margin_mm: distance beyond the liver in which lesions can be.
       regions: one label around each lesion, needed for a fraction of the maximum.
       reference_centre_mm: LPS centre of the liver sphere. Default: placed automatically.
@@ -62,8 +65,9 @@ def segment_uptake(
     """
     if rule.kind != "of-maximum" and pet.unit != "SUV":
         raise ConfigError(f"uptake rule {rule.name!r} requires an image in SUV, got {pet.unit!r}; convert it first")
-    if liver is not None and not pet.geometry.matches(liver.geometry):
-        raise GeometryError(f"liver ({liver.geometry}) is not on the PET's grid ({pet.geometry}); resample it")
+    for what, labels in (("liver", liver), ("known_lesions", known_lesions)):
+        if labels is not None and not pet.geometry.matches(labels.geometry):
+            raise GeometryError(f"{what} ({labels.geometry}) is not on the PET's grid ({pet.geometry}); resample it")
     reference: LiverReference | None = None
     if rule.fraction is not None:
         if regions is None:
@@ -75,7 +79,13 @@ def segment_uptake(
     elif rule.mean_factor is not None and rule.sd_factor is not None and rule.sphere_diameter_mm is not None:
         if liver is None:
             raise ConfigError(f"uptake rule {rule.name!r} computes its threshold from the liver; provide a liver mask")
-        reference = liver_reference(pet, liver, diameter_mm=rule.sphere_diameter_mm, centre_mm=reference_centre_mm)
+        reference = liver_reference(
+            pet,
+            liver,
+            diameter_mm=rule.sphere_diameter_mm,
+            centre_mm=reference_centre_mm,
+            exclude=None if known_lesions is None else np.asarray(known_lesions.array) > 0,
+        )
         threshold = reference.threshold(mean_factor=rule.mean_factor, sd_factor=rule.sd_factor)
     else:
         raise ConfigError(f"uptake rule {rule.name!r} of kind {rule.kind!r} lacks its values")
