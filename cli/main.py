@@ -6,8 +6,10 @@ import atexit
 import ctypes
 import gc
 import os
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -18,6 +20,8 @@ from sirtjax.errors import InputError, SirtjaxError
 
 # What a shell gives for a program stopped by Ctrl-C, and typer with it.
 INTERRUPTED = 130
+# Signals by which a batch system, a closed terminal or `kill` ends a process; its exit code is 128 plus the number.
+STOPS = {128 + number: name for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None}
 # Options of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 GLOBAL_FLAGS = frozenset({"--verbose", "-v", "--quiet", "-q", "--debug"})
@@ -114,16 +118,21 @@ def _register_verbs() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 130 interrupted, 143 terminated."""
     if arguments is None:
         _spare_the_processor()
+        _stop_by_exit()
     given = _global_options_first(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
         app(args=given, prog_name="sirtjax")
     except SystemExit as stopped:
-        if stopped.code == INTERRUPTED and arguments is None:
-            _leave_at_once(INTERRUPTED)
+        code = stopped.code
+        if arguments is None and isinstance(code, int) and code in (INTERRUPTED, *STOPS):
+            if code in STOPS:
+                with suppress(OSError):  # the terminal may be gone
+                    print(f"sirtjax: stopped by {STOPS[code]}", file=sys.stderr)
+            _leave_at_once(code)
         raise
     except Exception as error:
         if debug:
@@ -134,6 +143,14 @@ def main(arguments: list[str] | None = None) -> None:
         if arguments is None:
             _leave_at_once(code)
         sys.exit(code)
+
+
+def _stop_by_exit() -> None:
+    """Let a signal end the process as Ctrl-C does, so that unfinished files are removed."""
+    for code, name in STOPS.items():
+        number = getattr(signal, name)
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda *_, code=code: sys.exit(code))
 
 
 def _spare_the_processor() -> None:
@@ -159,8 +176,9 @@ def _keep_memory() -> None:
 
 def _leave_at_once(code: int) -> None:
     """End the process now: a computation under way, or a library whose disk was full, would crash as it is unloaded."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

@@ -14,7 +14,7 @@ from sirtjax.errors import OutputError
 # Names the files of a folder that a run wrote, so that the next run may replace them.
 LISTING = ".sirtjax-files"
 PREFIX = ".sirtjax-"
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # For the user only.
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
@@ -37,13 +37,13 @@ def atomic_path(path: Path | str, *, force: bool = False, private: bool = False)
     target = Path(path)
     if target.is_dir():
         raise OutputError(f"{target}: is a folder; expected the name of a file to write")
-    if target.exists() and not force:
-        raise OutputError(f"{target}: exists already; choose another name or give --force")
+    _check_absent(target, force)
     with _beside(target) as folder:
         temporary = folder / target.name
         yield temporary
         if not temporary.is_file():
             raise OutputError(f"{target}: nothing was written")
+        _check_absent(target, force)  # another run may have written it meanwhile
         if private:
             temporary.chmod(PRIVATE_FILE)
         with temporary.open("rb") as written:
@@ -102,7 +102,12 @@ def atomic_folder(
             _rename(target, folder / "replaced")
         elif private:
             make_private(temporary)
-        _rename(temporary, target)
+        try:
+            _rename(temporary, target)
+        except BaseException:
+            if (folder / "replaced").is_dir() and not target.exists():
+                _rename(folder / "replaced", target)
+            raise
 
 
 def make_private(folder: Path) -> None:
@@ -110,6 +115,11 @@ def make_private(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+
+
+def _check_absent(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise OutputError(f"{target}: exists already; choose another name or give --force")
 
 
 def _check_empty(target: Path, force: bool) -> None:

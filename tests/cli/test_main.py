@@ -108,6 +108,24 @@ def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
     assert said.stderr == ""
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_stopped_run_leaves_no_unfinished_files(tmp_path, name, code):
+    stopped = (
+        "import os, signal, sys\nfrom sirtjax.cli.main import app, main\nfrom sirtjax.io import atomic_folder\n"
+        "@app.command('write')\n"
+        "def write(path: str):\n"
+        "    with atomic_folder(path) as folder:\n"
+        "        (folder / 'half').write_text('')\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", stopped, "write", str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, f"sirtjax: stopped by {name}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise ComputationError("the alignment\nfound nothing")

@@ -1,5 +1,6 @@
 import errno
 import os
+import pathlib
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_an_existing_file_needs_force(tmp_path):
     with atomic_path(target, force=True) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new"
+
+
+def test_a_file_that_another_run_writes_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "liver.nii.gz"
+    with pytest.raises(OutputError, match="exists already"), atomic_path(target) as temporary:
+        temporary.write_text("second")
+        target.write_text("first")
+    assert target.read_text() == "first" and names(tmp_path) == ["liver.nii.gz"]
 
 
 def test_a_file_where_a_folder_is(tmp_path):
@@ -144,9 +153,28 @@ def test_a_folder_that_another_run_fills_meanwhile_is_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 
 
-def test_a_full_disk_is_told_of_the_output(tmp_path):
-    full = OSError(errno.ENOSPC, "No space left on device")
-    told = pytest.raises(OutputError, match=r"plan: cannot be written there \(No space left on device\); free space")
+def test_a_folder_that_cannot_be_put_in_its_place_keeps_the_old_one(tmp_path, monkeypatch):
+    target = tmp_path / "plan"
+    with atomic_folder(target) as folder:
+        (folder / "dose.txt").write_text("old")
+    replace, calls = pathlib.Path.replace, []
+
+    def stop(self, other):
+        calls.append(self)
+        if len(calls) == 2:  # the old folder is moved away, the new one is not there yet
+            raise KeyboardInterrupt
+        return replace(self, other)
+
+    monkeypatch.setattr(pathlib.Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, force=True) as folder:
+        (folder / "dose.txt").write_text("new")
+    assert (target / "dose.txt").read_text() == "old" and names(tmp_path) == ["plan"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_is_told_of_the_output(tmp_path, number):
+    full = OSError(number, os.strerror(number))
+    told = pytest.raises(OutputError, match=rf"plan: cannot be written there \({os.strerror(number)}\); free space")
     with told, atomic_folder(tmp_path / "plan") as folder, atomic_path(folder / "dose.nii"):
         raise full
     assert list(tmp_path.iterdir()) == []
