@@ -116,7 +116,9 @@ class ResponseParameters:
         needed = [f"{word} {limit:g} mg/dL" for word, limit in (("above", low), ("below", high)) if limit is not None]
         said = f"response {self.name!r} holds only for a total bilirubin {' and '.join(needed)}"
         if bilirubin_umol_per_l is None:
-            raise ConfigError(f"{said}; set record.liver_function.bilirubin")
+            raise ConfigError(
+                f"{said}; set record.liver_function.bilirubin, or --bilirubin-umol-l of `sirtjax prescribe`"
+            )
         found = bilirubin_umol_per_l / to_umol_per_l(1.0, unit="mg/dL")
         if (low is not None and found <= low) or (high is not None and found >= high):
             raise ConfigError(

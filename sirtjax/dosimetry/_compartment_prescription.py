@@ -176,6 +176,8 @@ def prescribe_compartments(
         raise InputError("--activity-mbq is allowed only with --strategy fixed, and required there")
     if (strategy == "ntcp") != (wanted_ntcp is not None):
         raise InputError("--ntcp is allowed only with --strategy ntcp, and required there")
+    if bilirubin_umol_per_l is not None and not 0 < bilirubin_umol_per_l < float("inf"):
+        raise InputError(f"the total bilirubin is {bilirubin_umol_per_l} umol/L; give a positive number")
     chosen = load_protocol(protocol)
     outcome = compartment_outcome(
         device=chosen.device,

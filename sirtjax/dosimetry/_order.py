@@ -17,6 +17,8 @@ from sirtjax.errors import ConfigError
 VialState = Literal["fits", "too little", "too much", "before calibration", "expired"]
 # Relative rounding error of decay and its inverse; far below any tolerance of an activity.
 _ROUNDING = 1e-9
+# Between calibration and injection; no vial is used so much later or earlier, so one of the dates is wrong.
+_MAX_HALF_LIVES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +228,8 @@ def used_terms(
       nuclide: nuclide record with the half-life; None for the record of `supply`.
 
     Raises:
-      ConfigError: calibration time or shelf life are not known, or the device contains another nuclide.
+      ConfigError: calibration time or shelf life are not known, the device contains another nuclide, or an injection
+        is more than 100 half-lives from a calibration.
     """
     shelf_life_h = supply.shelf_life_h if terms.shelf_life_h is None else terms.shelf_life_h
     if shelf_life_h is None:
@@ -246,6 +249,15 @@ def used_terms(
         shelf_life_h=shelf_life_h,
         before_calibration_h=terms.before_calibration_h,
     )
+    for injection in injections:
+        for calibration in used.calibrations:
+            hours = hours_between(calibration, injection)
+            if abs(hours) > _MAX_HALF_LIVES * record.half_life_h:
+                side = "after" if hours > 0 else "before"
+                raise ConfigError(
+                    f"injection time {injection.isoformat()} is {abs(hours) / 24:.0f} days {side} the calibration time "
+                    f"{calibration.isoformat()}; correct one of the dates"
+                )
     return used, record
 
 

@@ -168,7 +168,10 @@ def check_outcome(
     if strategy not in OUTCOME_STRATEGIES:
         raise ConfigError(f"strategy {strategy!r} does not select by outcome; use {' or '.join(OUTCOME_STRATEGIES)}")
     if not model.has_ntcp or model.ntcp is None:
-        raise ConfigError(f'strategy "{strategy}" requires a dose response of the liver: set biology.ntcp and ntcp_m')
+        raise ConfigError(
+            f'strategy "{strategy}" requires a dose response of the liver: set biology.ntcp and ntcp_m, or '
+            "--ntcp-response of `sirtjax prescribe`"
+        )
     livers = [voi for voi in vois if voi.role == "whole_normal"]
     if not livers or not float(livers[0].mean_gy_per_mbq @ ray_mbq) > 0:
         raise InputError(f'strategy "{strategy}": there is no normal liver with a dose, so the NTCP is not defined')

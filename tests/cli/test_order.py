@@ -112,6 +112,13 @@ def test_the_example_of_the_help_finds_a_vial():
     assert "fits" in done.output
 
 
+@pytest.mark.parametrize("day", ["2036-11-26", "2006-11-26"])
+def test_a_date_in_a_wrong_year_is_refused(day):
+    numbers = [*TERMS, "--device", "holmium", "--activity-mbq", "1700", "--residual-fraction", "0.02"]
+    error = run(*numbers, "--injection-time", f"{day}T20:00+00:00").exception
+    assert isinstance(error, ConfigError) and "the calibration time 2026-11-22T17:00:00+00:00; correct" in str(error)
+
+
 def test_incomplete_or_contradictory_options(tmp_path):
     path = plan_file(tmp_path)
     for arguments, message in (
