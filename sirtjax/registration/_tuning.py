@@ -18,6 +18,7 @@ from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lat
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status
 from sirtjax.registration._solve import Solution
+from sirtjax.registration._start_choice import with_better_start
 from sirtjax.registration._sweep import stack_weights, sweep_compiled
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, Volume, bounding_box, crop_geometry
@@ -74,6 +75,7 @@ def prepare_tuning_case(
     reference_points_mm: ArrayLike | None = None,
     floating_points_mm: ArrayLike | None = None,
     evaluation_masks: tuple[Masks, Masks] | None = None,
+    seed: int = 0,
 ) -> TuningCase:
     """Prepares a pair for `evaluate_weights`, on the host.
 
@@ -88,6 +90,7 @@ def prepare_tuning_case(
       reference_points_mm: (n, 3) landmark points, LPS mm, for guidance and for the target registration error.
       floating_points_mm: (n, 3) the same points in the floating image.
       evaluation_masks: masks of the reference and of the floating image for the evaluation. Default: guidance masks.
+      seed: seed of the affine stage that chooses between several starts, as in `register`.
 
     Raises:
       GeometryError: the pair can't be registered, or a mask that judges is missing, empty or outside the lattice.
@@ -104,6 +107,7 @@ def prepare_tuning_case(
         reference_points_mm=reference_points_mm,
         floating_points_mm=floating_points_mm,
     )
+    ready = with_better_start(ready, config=config, seed=seed)
     guided = config.guidance.masks != "none"
     # As `register` measures: by the working lattice, where that is around the liver.
     lattice = ready.lattice if guided else _lattice_of(judges[0], config)
@@ -171,10 +175,11 @@ def _trial(tuning_case: TuningCase, solution: Solution, table: WeightsTable, con
         found = DisplacementField(np.asarray(solution.displacement_mm, np.float32), ready.lattice, matrix)
         after, folding = _measured(tuning_case, found), folding_fraction(found, ready.pair)
     overlaps = _overlaps(config, before, after)
-    fit = fit_of(solution, ready.pair, kept=keeps_deformation(solution, overlaps[0], overlaps[1], config))
+    keeps = keeps_deformation(solution, overlaps[0], overlaps[1], config)
+    fit = fit_of(solution, ready.pair, kept=keeps)
     doubts = doubts_of(fit, affine, ready.sides, config=config, mirror_gain=ready.mirror_gain)
     status = status_of(solution, *overlaps, folding_fraction=folding, config=config, doubts=doubts)
-    kept = before if status in (Status.DEFORMATION_REJECTED, Status.NOT_FINITE) else after
+    kept = after if keeps else before
     return Trial(
         weights=table,
         status=status,

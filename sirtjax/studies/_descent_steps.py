@@ -152,7 +152,7 @@ class Descent:
 
         key = self.record.key(case.mark, settings)
         if key not in self.gradients.rows:
-            tuning_case, judge = case.prepared(self.config, self.on_note)
+            tuning_case, judge = case.prepared(self.config, self.on_note, seed=self.seed)
             config = registration.apply_overrides(self.config, [f"{name}={text}" for name, text in settings.items()])
             trial = registration.evaluate_error_gradient(
                 tuning_case, judge, config.weights, config=self.config, seed=self.seed, options=self.options
@@ -183,14 +183,16 @@ class _OpenCase:
     def mark(self) -> str:
         return fingerprint(self.case)
 
-    def prepared(self, config: RegistrationConfig, on_note: Callable[[str], None]) -> tuple[TuningCase, SmoothJudge]:
+    def prepared(
+        self, config: RegistrationConfig, on_note: Callable[[str], None], *, seed: int
+    ) -> tuple[TuningCase, SmoothJudge]:
         from sirtjax import registration
 
         if self._ready is None:
             data = read_case(self.case)
             for line in data.notes:
                 on_note(f"{self.case.case}: {line}")
-            tuning_case = data.tuning_case(config)
+            tuning_case = data.tuning_case(config, seed=seed)
             self._ready = tuning_case, registration.prepare_smooth_judge(tuning_case)
         return self._ready
 

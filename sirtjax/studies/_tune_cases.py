@@ -70,8 +70,13 @@ class CaseData:
     points_mm: tuple[Float64[np.ndarray, "_ 3"] | None, Float64[np.ndarray, "_ 3"] | None]
     notes: tuple[str, ...]
 
-    def tuning_case(self, config: RegistrationConfig) -> TuningCase:
-        """Returns the case prepared for trials with the weights of a preset."""
+    def tuning_case(self, config: RegistrationConfig, *, seed: int = 0) -> TuningCase:
+        """Returns the case prepared for trials with the weights of a preset.
+
+        Args:
+          config: preset.
+          seed: seed of the samples of the trials.
+        """
         from sirtjax import registration
 
         return registration.prepare_tuning_case(
@@ -82,6 +87,7 @@ class CaseData:
             reference_points_mm=self.points_mm[0],
             floating_points_mm=self.points_mm[1],
             evaluation_masks=self.evaluation,
+            seed=seed,
         )
 
 

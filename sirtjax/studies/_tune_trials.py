@@ -68,7 +68,7 @@ class CaseTrials:
                     for line in data.notes:
                         self.on_note(f"{case.case}: {line}")
                 if tuning_case is None:
-                    tuning_case = data.tuning_case(points[0].config)
+                    tuning_case = data.tuning_case(points[0].config, seed=self.seed)
                 self.on_step(f"{case.case} ({at}), {number} of {len(chunks)}")
                 trials = registration.evaluate_weights(
                     tuning_case,

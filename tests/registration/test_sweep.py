@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import small_patient as patient
 from sirtjax import metrics
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration import (
+    Solution,
     Status,
     Weights,
     evaluate_weights,
@@ -17,7 +19,7 @@ from sirtjax.registration import (
 )
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._solve import solve_compiled
-from sirtjax.registration._tuning import _measured
+from sirtjax.registration._tuning import _measured, _trial
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import LabelMap
 
@@ -157,3 +159,43 @@ def test_masks_to_judge_by_are_checked():
     reference = {"liver": liver, "lesion1": LabelMap.from_mask(far, liver.geometry, name="lesion1")}
     with pytest.raises(GeometryError, match='mask "lesion1" is on the lattice around the liver'):
         bench(true_map, true_map, judging=(reference, patient.masks(patient.OBLIQUE)))
+
+
+@pytest.mark.slow
+def test_the_affine_map_is_measured_where_register_returns_it_as_a_success():
+    """Images of one pose leave a deformation nothing to gain: noise decides, and `register` returns the affine map."""
+    own, contours = patient.image(patient.OBLIQUE), patient.masks(patient.OBLIQUE)
+    made = prepare_tuning_case(own, own, config=CONFIG, reference_masks=contours, floating_masks=contours)
+    shape = (*made.ready.lattice.shape, 3)
+    solution = Solution(
+        affine=np.eye(4, dtype="f4"),
+        affine_improved=np.array(True),
+        displacement_mm=np.full(shape, 2.0, "f4"),
+        terms=np.array([[0.5, 0.5], [0.1, 0.1], [0.2, 0.2]], "f4"),
+        overlap=np.float32(1),
+        affine_history=np.ones((1, 4, 4), "f4"),
+        deformable_history=np.ones((1, 5, 5), "f4"),
+    )
+    result = made.ready.judged(solution, config=CONFIG)
+    assert result.status is Status.SUCCESS and result.transform is result.affine
+    trial = _trial(made, solution, CONFIG.weights, CONFIG)
+    assert trial.status is Status.SUCCESS
+    assert trial.figures["rmsd_mm"] == trial.figures["affine_rmsd_mm"] < 0.1
+    assert trial.figures["deformed_rmsd_mm"] > 0.5
+
+
+@pytest.mark.slow
+def test_a_case_starts_from_the_alignment_that_register_chooses(monkeypatch):
+    from sirtjax.registration import _ready
+
+    far, near = np.eye(4), np.eye(4)
+    far[0, 3] = 45.0
+    located = SimpleNamespace(start=AffineTransform(far), other_starts=(AffineTransform(near),), mirror_gain=-0.1)
+    monkeypatch.setattr(_ready, "estimate_initial_transform", lambda *_, **__: located)
+    made = prepare_tuning_case(
+        patient.image(patient.STRAIGHT, patient.wave),
+        patient.image(patient.OBLIQUE),
+        config=patient.preset(guided="none"),
+        evaluation_masks=(patient.masks(patient.STRAIGHT, patient.wave), patient.masks(patient.OBLIQUE)),
+    )
+    np.testing.assert_allclose(made.ready.start.floating_from_reference, near, atol=1e-9)
