@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sirtjax.optimal._exact import objective_value
 from sirtjax.optimal._prepare import limit_slots
-from sirtjax.optimal._problem import MAXIMUM_INJECTIONS
+from sirtjax.optimal._problem import MAXIMUM_INJECTIONS, ActivityProblem
 from sirtjax.optimal._search import SmoothProblem, corrected_to
-from sirtjax.optimal._smooth import use_by_shift
+from sirtjax.optimal._smooth import NUDGE, use_by_shift
 
 Floats = NDArray[np.float64]
 # A limit restricts the optimum if its use is within this of 1, and a tumour if its dose is within it of the lowest.
@@ -57,9 +57,22 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[
     by_use[reached] = found[count : count + int(reached.sum())] * scale
     if problem.objective.kind == "utcp":
         by_use *= objective_value(problem, units * smooth.unit_mbq)
+    if problem.objective.kind == "volume":
+        by_use = _without_nudge(problem, by_use, units * smooth.unit_mbq)
     if smooth.limits == "each":
         return by_use / problem.room_gy, float(left)
     padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
     padded[: len(units)] = units
     shifts = np.asarray(use_by_shift(padded, smooth.data, limits=smooth.limits), np.float64)[0]
     return by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy, float(left)
+
+
+def _without_nudge(problem: ActivityProblem, by_use: Floats, activity_mbq: Floats) -> Floats:
+    """The gains of the objective "volume" without those of the mean dose that the search adds to it.
+
+    The added term is proportional to the activity, so its gains over all limits add up to its value.
+    """
+    doses = np.asarray([float(voi.mean_gy_per_mbq @ activity_mbq) for voi in problem.tumours])
+    added, total = NUDGE * float((doses / problem.tumour_target_gy).mean()), float(by_use.sum())
+    # All volume has its target dose if little more is left.
+    return np.zeros_like(by_use) if total <= 2 * added else by_use * (1 - added / total)

@@ -1,5 +1,7 @@
 """Problems with volume metrics against a brute-force search over the proportions of two activities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -182,3 +184,11 @@ def test_front_and_contributions(patient):
         other = np.eye(2)[1 - index]
         without = o.objective_value(problem, other / o.use_of_limits(problem, other))
         assert one.gain == pytest.approx(best.value - without, rel=1e-6)
+
+
+def test_no_limit_restricts_a_volume_that_has_its_target_everywhere(patient):
+    one = patient(1)
+    one.objectives[-1] = replace(one.objectives[-1], dose_gy=0.5)
+    found = o.optimise_activity(one.problem("volume"))
+    assert found.value == 1 and [limit.gain_per_gy for limit in found.limits] == [0, 0, 0]
+    assert "a higher limit would not raise" in found.limits[0].sentence("tumour volume above its target", "%")
