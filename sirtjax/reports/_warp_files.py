@@ -147,7 +147,12 @@ def _warp_image(
 
     pull = io.read_composed_transform(how.paths, how.grid, volume.geometry, invert=how.invert)
     if activity:
-        result = spatial.resample_activity(volume, how.grid, transform=pull)
+        try:
+            result = spatial.resample_activity(volume, how.grid, transform=pull)
+        except InputError as error:
+            if type(error) is not InputError:  # the transform is not usable
+                raise
+            raise InputError(f"{how.source}: {error}") from error
     else:
         result = spatial.resample(volume, how.grid, order=order or "linear", fill=fill, transform=pull)
     io.write_nifti(output, result, force=force)

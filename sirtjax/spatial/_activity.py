@@ -39,7 +39,10 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
     if not np.isfinite(array).all():
         raise InputError("the activity map has voxels that are not finite; correct or mask them first")
     if array.size and float(array.min()) < 0:
-        raise InputError(f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})")
+        raise InputError(
+            f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit}); set them to 0, or "
+            "use an image without them"
+        )
     transform = identity() if transform is None else transform
     source = pad(Volume(array, volume.geometry, unit=volume.unit), (1, 1, 1), (1, 1, 1))
     values = mean_on_grid(np.asarray(source.array), source.geometry, geometry, transform, fill=0.0, conserve=True)

@@ -307,7 +307,7 @@ BAD = {
     ),
     "negative activity": (
         ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--activity"),
-        "has negative voxels",
+        "image.nii.gz: the activity map has negative voxels",
     ),
     "an image as labels": (("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--labels"), "values from"),
 }
