@@ -129,9 +129,6 @@ def main(arguments: list[str] | None = None) -> None:
     except SystemExit as stopped:
         code = stopped.code
         if arguments is None and isinstance(code, int) and code in (INTERRUPTED, *STOPS):
-            if code in STOPS:
-                with suppress(OSError):  # the terminal may be gone
-                    print(f"sirtjax: stopped by {STOPS[code]}", file=sys.stderr)
             _leave_at_once(code)
         raise
     except Exception as error:
@@ -161,24 +158,20 @@ def _spare_the_processor() -> None:
     atexit.register(gc.freeze)
     # XLA has threads of its own; NumPy's would spin beside them, for products of a few rows. Read when NumPy loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if sys.platform == "linux":
-        _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Let glibc hand freed arrays out again instead of fetching fresh pages: a third of the time in the kernel."""
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-    if set_option is not None:
-        # One arena for all threads would save a little more here, and cost compiling and the dose a quarter.
+    # glibc hands freed arrays out again instead of fetching fresh pages: a third of the time in the kernel.
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:  # other C libraries have none
         set_option(_M_MMAP_THRESHOLD, 2**30)
         set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _leave_at_once(code: int) -> None:
     """End the process now: a computation under way, or a library whose disk was full, would crash as it is unloaded."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
+    with suppress(OSError):  # the terminal may be gone
+        if code in STOPS:
+            print(f"sirtjax: stopped by {STOPS[code]}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

@@ -39,6 +39,19 @@ def test_percist_finds_the_lesion_in_the_liver_alone():
     assert np.linalg.norm(GRID.to_world(where) - LESION_MM) < 2.0
 
 
+def test_the_reference_sphere_avoids_known_lesions():
+    """A diffuse tumour fills most of the right lobe, where the typical place would be hot."""
+    world = GRID.to_world(np.stack(np.indices(GRID.shape), axis=-1))
+    hot = (LIVER.array > 0) & (world[..., 0] < -2) & (world[..., 2] > -12)
+    pet = PET.replace(np.where(hot, 5.0, PET.array).astype(np.float32), unit="SUV")
+    tumour = LabelMap.from_mask(hot, GRID, name="tumour")
+    rule = get_uptake_rule("percist")
+    misled = segment_uptake(pet, rule, min_volume_ml=1.0, liver=LIVER)
+    found = segment_uptake(pet, rule, min_volume_ml=1.0, liver=LIVER, known_lesions=tumour)
+    assert misled.reference.mean > 4
+    assert found.reference.mean == pytest.approx(2.0, abs=0.1)
+
+
 def test_fixed_with_a_margin_sees_beyond_the_liver():
     rule = get_uptake_rule("suv-4")
     near = segment_uptake(PET, rule, min_volume_ml=1.0, liver=LIVER)
@@ -67,3 +80,5 @@ def test_refuses():
     small = LabelMap.from_mask(np.ones((3, 3, 3)), Geometry.from_affine((3, 3, 3), np.eye(4)), name="liver")
     with pytest.raises(GeometryError, match="is not on the PET's grid"):
         segment_uptake(PET, get_uptake_rule("suv-4"), min_volume_ml=1.0, liver=small)
+    with pytest.raises(GeometryError, match="known_lesions .* is not on the PET's grid"):
+        segment_uptake(PET, get_uptake_rule("percist"), min_volume_ml=1.0, liver=LIVER, known_lesions=small)
