@@ -118,7 +118,7 @@ def _register_verbs() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 130 interrupted, 143 terminated."""
+    """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 129, 130 or 143 stopped."""
     if arguments is None:
         _spare_the_processor()
         _stop_by_exit()

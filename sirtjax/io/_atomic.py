@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
 import os
+import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -148,7 +152,8 @@ def _beside(target: Path) -> Iterator[Path]:
     parent = target.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        _remove_left(parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_machine()}-{os.getpid()}-", dir=parent))
     except OSError as error:
         raise OutputError(f"{target}: cannot be written there ({error.strerror or error})") from error
     try:
@@ -162,6 +167,38 @@ def _beside(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _remove_left(parent: Path) -> None:
+    """Removes, once per process, the temporary folders of processes of this machine that were killed."""
+    if sys.platform == "win32":  # there, signal 0 is not a question
+        return
+    for folder in parent.glob(f"{PREFIX}{_machine()}-*-*"):
+        number = folder.name.removeprefix(f"{PREFIX}{_machine()}-").split("-")[0]
+        if number.isdecimal() and not _is_running(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight characters for this computer, or for this container: elsewhere, the same process number is another's."""
+    said = [platform.node()]
+    with suppress(OSError):
+        said.append(Path("/etc/machine-id").read_text(encoding="ascii"))
+    with suppress(OSError):
+        said.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:8]
 
 
 def _rename(source: Path, target: Path) -> None:

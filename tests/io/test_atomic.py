@@ -1,6 +1,9 @@
 import errno
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -202,3 +205,28 @@ def test_private_files_and_folders_are_for_the_user_only(tmp_path):
         "out/inner": 0o700,
         "out/inner/file": 0o600,
     }
+
+
+KILLED = """
+import os, signal, sys
+from sirtjax.io import atomic_folder
+with atomic_folder(sys.argv[1]) as folder:
+    (folder / "half").write_text("of a patient")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not asked there")
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "plan")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    _, machine, process, _ = left.name.split("-")
+    elsewhere = tmp_path / f".sirtjax-00000000-{process}-abcdefgh"
+    at_work = tmp_path / f".sirtjax-{machine}-{os.getppid()}-abcdefgh"
+    other = tmp_path / f".sirtjax-{machine}-notes"
+    for folder in (elsewhere, at_work, other):
+        folder.mkdir()
+    with atomic_path(tmp_path / "liver.nii.gz") as temporary:
+        temporary.write_text("whole")
+    assert names(tmp_path) == sorted([elsewhere.name, at_work.name, other.name, "liver.nii.gz"])
