@@ -56,6 +56,7 @@ def lesion_detection(
     *,
     connectivity: Connectivity = 26,
     min_volume_ml: float = 0.0,
+    voxel_volume_ml: float | None = None,
 ) -> LesionDetection:
     """Counts detected, missed and false lesions.
 
@@ -69,6 +70,7 @@ def lesion_detection(
       spacing_mm: voxel size along i, j, k.
       connectivity: 6 (faces), 18 (and edges) or 26 (and corners).
       min_volume_ml: volume below which lesions are not counted.
+      voxel_volume_ml: volume of a voxel, needed on a sheared grid. Default: product of `spacing_mm`.
 
     Raises:
       InputError: masks of different shapes.
@@ -89,7 +91,7 @@ def lesion_detection(
     found, drawn = voxels_inside(predicted), voxels_inside(reference)
     if found.shape != drawn.shape:
         raise InputError(f"masks of shape {found.shape} and {drawn.shape}; expected both on one grid (resample one)")
-    voxel_ml = float(np.prod(np.asarray(spacing_mm, np.float64))) / 1000
+    voxel_ml = float(np.prod(np.asarray(spacing_mm, np.float64))) / 1000 if voxel_volume_ml is None else voxel_volume_ml
     lesions = components(drawn, connectivity=connectivity)
     candidates = components(found, connectivity=connectivity)
     counted, kept = (_large(labels, min_volume_ml / voxel_ml) for labels in (lesions, candidates))

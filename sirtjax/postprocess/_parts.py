@@ -39,13 +39,16 @@ def fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
     return in_bounding_box(mask, ops.binary_fill_holes)
 
 
-def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float) -> Bool[np.ndarray, "i j k"]:
+def remove_small(
+    mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float, voxel_volume_ml: float | None = None
+) -> Bool[np.ndarray, "i j k"]:
     """Removes connected components smaller than a volume; equal volumes remain. On the host.
 
     Args:
       mask: (i, j, k) booleans.
-      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
+      spacing_mm: voxel size along i, j, k.
       min_volume_ml: smallest volume of a component that is not removed.
+      voxel_volume_ml: volume of a voxel, needed on a sheared grid. Default: product of `spacing_mm`.
 
     Raises:
       ValueError: the volume is negative.
@@ -61,7 +64,7 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
     """
     if min_volume_ml < 0:
         raise ValueError(f"min_volume_ml must not be negative, got {min_volume_ml}")
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    voxel_ml = _voxel_ml(spacing_mm) if voxel_volume_ml is None else voxel_volume_ml
 
     def large_parts(inside: Mask) -> Mask:
         labels = ops.components(inside)
@@ -74,7 +77,20 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
     return in_bounding_box(mask, large_parts)
 
 
-def component_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np.ndarray, " components"]:
-    """Returns the component volumes of a mask in mL, largest first; empty if empty. On the host."""
-    labels = ops.components(mask)
-    return np.asarray(np.bincount(labels.ravel())[1:] * (float(np.prod(spacing_mm)) / 1000), np.float64)
+def component_volumes_ml(
+    mask: ArrayLike, spacing_mm: Sequence[float], *, voxel_volume_ml: float | None = None
+) -> Float[np.ndarray, " components"]:
+    """Returns the component volumes of a mask in mL, largest first; empty if empty. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      spacing_mm: voxel size along i, j, k.
+      voxel_volume_ml: volume of a voxel, needed on a sheared grid. Default: product of `spacing_mm`.
+    """
+    voxel_ml = _voxel_ml(spacing_mm) if voxel_volume_ml is None else voxel_volume_ml
+    return np.asarray(np.bincount(ops.components(mask).ravel())[1:] * voxel_ml, np.float64)
+
+
+def _voxel_ml(spacing_mm: Sequence[float]) -> float:
+    """The volume of a voxel whose axes are perpendicular."""
+    return float(np.prod(spacing_mm)) / 1000

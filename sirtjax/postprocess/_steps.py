@@ -56,7 +56,11 @@ PostprocessStep = Annotated[LargestComponent | ErodeSelectDilate | FillHoles | R
 
 
 def postprocess(
-    mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence[PostprocessStep]
+    mask: ArrayLike,
+    spacing_mm: Sequence[float],
+    *,
+    steps: Sequence[PostprocessStep],
+    voxel_volume_ml: float | None = None,
 ) -> Bool[np.ndarray, "i j k"]:
     """Applies each step to the mask in sequence. On the host.
 
@@ -64,6 +68,7 @@ def postprocess(
       mask: (i, j, k) booleans.
       spacing_mm: voxel size along i, j, k.
       steps: post-processing steps, first to last; without steps the mask stays unchanged.
+      voxel_volume_ml: volume of a voxel, needed on a sheared grid. Default: product of `spacing_mm`.
 
     Examples:
       >>> import numpy as np
@@ -76,11 +81,11 @@ def postprocess(
     """
     done = np.asarray(mask, bool)
     for step in steps:
-        done = _apply(done, spacing_mm, step)
+        done = _apply(done, spacing_mm, step, voxel_volume_ml)
     return done
 
 
-def _apply(mask: Mask, spacing_mm: Sequence[float], step: PostprocessStep) -> Mask:
+def _apply(mask: Mask, spacing_mm: Sequence[float], step: PostprocessStep, voxel_volume_ml: float | None) -> Mask:
     match step:
         case LargestComponent():
             return keep_largest(mask)
@@ -89,4 +94,4 @@ def _apply(mask: Mask, spacing_mm: Sequence[float], step: PostprocessStep) -> Ma
         case FillHoles():
             return fill_holes(mask)
         case RemoveSmall(min_volume_ml=min_volume_ml):
-            return remove_small(mask, spacing_mm, min_volume_ml=min_volume_ml)
+            return remove_small(mask, spacing_mm, min_volume_ml=min_volume_ml, voxel_volume_ml=voxel_volume_ml)

@@ -134,7 +134,7 @@ def _check_mask(labels: LabelMap, name: str, role: str) -> None:
     voxels = int(np.count_nonzero(labels.mask(name)))
     if voxels == 0:
         raise GeometryError(f'mask "{name}" of the {role} image is empty; contour it or omit it')
-    volume_ml = voxels * float(np.prod(labels.geometry.spacing_mm)) / 1000
+    volume_ml = voxels * labels.geometry.voxel_volume_ml
     if name == LIVER_NAME and volume_ml < MIN_LIVER_ML:
         raise GeometryError(
             f'mask "liver" of the {role} image has {volume_ml:.1f} mL, expected at least {MIN_LIVER_ML:g} '

@@ -38,7 +38,10 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
     timings_s["restore"] = perf_counter() - began
     liver = next((value for value, name in request.names if name == "liver"), None)
     quality = None
+    pieces_ml: tuple[float, ...] = ()
     if liver is not None:
+        volumes_ml = component_volumes_ml(raw[liver] > 0.5, grid.spacing_mm, voxel_volume_ml=grid.voxel_volume_ml)
+        pieces_ml = tuple(volumes_ml.tolist())
         began = perf_counter()
         parts = request.labels if len(request.names) == 1 else ("liver",)
         quality = mask_quality(model, prepared, raw[liver], masks[liver], parts=parts, devices=request.devices)
@@ -48,7 +51,7 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
         probabilities={name: Volume(raw[value], grid, unit="1") for value, name in request.names},
         uncertainty=Volume(requested_entropy(request, answer), grid, unit="1"),
         spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
-        pieces_ml=() if liver is None else tuple(component_volumes_ml(raw[liver] > 0.5, grid.spacing_mm).tolist()),
+        pieces_ml=pieces_ml,
         liver=None if liver is None else masks[liver],
         quality=quality,
         timings_s=timings_s,

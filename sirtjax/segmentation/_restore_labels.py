@@ -68,7 +68,8 @@ def cleaned(
       region: voxels in which the structure may be; None for all voxels.
     """
     before = probability > 0.5
-    after = postprocess(before if region is None else before & region, grid.spacing_mm, steps=steps)
+    within = before if region is None else before & region
+    after = postprocess(within, grid.spacing_mm, steps=steps, voxel_volume_ml=grid.voxel_volume_ml)
     near = ndimage.binary_dilation(after, np.ones((3, 3, 3), bool))
     changed = np.where(after, np.maximum(probability, 1 - BELOW), np.minimum(probability, BELOW))
     kept = np.where(after == before, probability, changed)
@@ -115,20 +116,23 @@ def labels_on_image(
     for label in probabilities:
         again = [step for step in steps[label] if isinstance(step, LargestComponent | FillHoles | RemoveSmall)]
         if again:
-            _repeat(result, box, label, again, geometry.spacing_mm)
+            _repeat(result, box, label, again, geometry)
     return result
 
 
-def _repeat(
-    labels: NDArray[Any], box: Box, label: int, steps: Sequence[PostprocessStep], spacing_mm: Sequence[float]
-) -> None:
+def _repeat(labels: NDArray[Any], box: Box, label: int, steps: Sequence[PostprocessStep], geometry: Geometry) -> None:
     """Clean one label in place; what it loses becomes background, what it gains was background."""
     part = labels[box]
     before = part == label
     after = before
     for step in steps:
         if isinstance(step, RemoveSmall):
-            after = remove_small(after, spacing_mm, min_volume_ml=step.min_volume_ml)
+            after = remove_small(
+                after,
+                geometry.spacing_mm,
+                min_volume_ml=step.min_volume_ml,
+                voxel_volume_ml=geometry.voxel_volume_ml,
+            )
         else:
             after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.binary_fill_holes(after)
     part[before & ~after] = 0

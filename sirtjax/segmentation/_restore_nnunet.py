@@ -41,10 +41,16 @@ def restore_nnunet(
     for value, name in request.names:
         mask = np.isin(source, values[value])
         if name == "liver":
-            pieces_ml = tuple(postprocess.component_volumes_ml(mask, geometry.spacing_mm).tolist())
+            volumes_ml = postprocess.component_volumes_ml(
+                mask, geometry.spacing_mm, voxel_volume_ml=geometry.voxel_volume_ml
+            )
+            pieces_ml = tuple(volumes_ml.tolist())
         if region is not None:
             mask &= region
-        labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps[value])] = value
+        clean = postprocess.postprocess(
+            mask, geometry.spacing_mm, steps=request.steps[value], voxel_volume_ml=geometry.voxel_volume_ml
+        )
+        labels[clean] = value
     probabilities, uncertainty, liver = {}, None, None
     if found.probabilities is not None and found.entropy is not None:
         raw = requested_probabilities(request, found.probabilities)

@@ -98,7 +98,12 @@ def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) ->
         figures = {name: value for name, value in asdict(quality).items() if name != "tolerance_mm"}
         if label.casefold() in lesions:
             counted = metrics.lesion_detection(
-                one, two, geometry.spacing_mm, connectivity=rules.connectivity, min_volume_ml=rules.min_volume_ml
+                one,
+                two,
+                geometry.spacing_mm,
+                connectivity=rules.connectivity,
+                min_volume_ml=rules.min_volume_ml,
+                voxel_volume_ml=geometry.voxel_volume_ml,
             )
             figures |= {"sensitivity": counted.sensitivity, "precision": counted.precision}
             figures |= {

@@ -10,13 +10,13 @@ from sirtjax.volume import Geometry, LabelMap
 GRID = Geometry.from_axes((24, 20, 12), spacing_mm=(2.0, 2.0, 5.0), origin_mm=(-20.0, -20.0, 3.0))
 
 
-def save(path, boxes):
+def save(path, boxes, *, grid=GRID):
     """Boxes (value, start, stop), later ones over earlier ones."""
-    array = np.zeros(GRID.shape, np.uint8)
+    array = np.zeros(grid.shape, np.uint8)
     for value, start, stop in boxes:
         array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = value
     names = tuple((value, f"label {value}") for value in sorted({value for value, *_ in boxes}))
-    io.write_nifti(path, LabelMap(array, GRID, names=names), force=True)
+    io.write_nifti(path, LabelMap(array, grid, names=names), force=True)
     return path
 
 
@@ -70,6 +70,20 @@ def test_small_lesions_can_be_left_out(call, files):
     # 18 voxels of 0.02 mL each that is drawn; the false one has 8.
     done = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--min-volume-ml", "0.2", "--json")
     assert by_label(done)[0]["lesion"]["figures"]["false_positives"] == 0
+
+
+def test_volumes_of_lesions_on_slices_of_a_tilted_gantry(call, tmp_path):
+    tilt = np.deg2rad(20)
+    direction = np.array([[1, 0, 0], [0, 1, np.sin(tilt)], [0, 0, np.cos(tilt)]])
+    grid = Geometry.from_axes(GRID.shape, spacing_mm=GRID.spacing_mm, direction=direction)
+    for name in ("drawn", "found"):
+        save(tmp_path / f"{name}.nii.gz", [LIVER, LESION], grid=grid)
+    options = (*NAMES, "--json", "--min-volume-ml")
+    volume_ml = 18 * 0.02 * np.cos(tilt)
+    for least_ml, count in ((0.99 * volume_ml, 1), (1.01 * volume_ml, 0)):
+        done = call(tmp_path / "found.nii.gz", tmp_path / "drawn.nii.gz", *options, f"{least_ml:.6f}")
+        lesion = by_label(done)[0]["lesion"]["figures"]
+        assert lesion["reference_ml"] == pytest.approx(volume_ml) and lesion["reference_count"] == count
 
 
 def test_nothing_found_is_a_result(call, files):

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from sirtjax.errors import InputError
 from sirtjax.metrics import lesion_detection
+from sirtjax.volume import Geometry
 
 SPACING_MM = (1.0, 2.0, 5.0)  # 0.01 mL a voxel
 
@@ -90,3 +91,15 @@ def test_counts_against_the_components_of_simpleitk():
 def test_masks_of_different_grids_are_refused():
     with pytest.raises(InputError, match=r"masks of shape \(2, 2, 2\) and \(3, 2, 2\)"):
         lesion_detection(np.zeros((2, 2, 2), bool), np.zeros((3, 2, 2), bool), SPACING_MM)
+
+
+def test_the_minimum_volume_on_a_sheared_grid_is_that_of_its_voxels():
+    tilt = np.deg2rad(20)
+    direction = np.array([[1, 0, 0], [0, 1, np.sin(tilt)], [0, 0, np.cos(tilt)]])
+    grid = Geometry.from_axes((20, 20, 10), spacing_mm=SPACING_MM, direction=direction)
+    volume_ml = 18 * 0.01 * np.cos(tilt)  # 3 x 3 x 2 voxels of A
+    for factor, counted in ((0.99, 1), (1.01, 0)):
+        made = lesion_detection(
+            *masks([A], [A]), SPACING_MM, min_volume_ml=factor * volume_ml, voxel_volume_ml=grid.voxel_volume_ml
+        )
+        assert made.reference_count == made.predicted_count == made.detected == counted

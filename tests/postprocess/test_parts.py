@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sirtjax import postprocess
+from sirtjax.volume import Geometry
 
 SPACING_MM = (1.0, 2.0, 5.0)  # a voxel of 0.01 mL
 
@@ -45,3 +46,19 @@ def test_parts_below_a_volume_go(min_volume_ml, voxels):
 def test_a_negative_volume_is_refused():
     with pytest.raises(ValueError, match="min_volume_ml must not be negative, got -2"):
         postprocess.remove_small(np.ones((2, 2, 2), bool), SPACING_MM, min_volume_ml=-2)
+
+
+def test_volumes_on_a_sheared_grid_are_those_of_its_voxels():
+    # A tilted gantry of 20 degrees: the slices are 5 mm apart along k, and 4.7 mm across them.
+    tilt = np.deg2rad(20)
+    direction = np.array([[1, 0, 0], [0, 1, np.sin(tilt)], [0, 0, np.cos(tilt)]])
+    grid = Geometry.from_axes((9, 8, 3), spacing_mm=SPACING_MM, direction=direction)
+    mask = np.zeros(grid.shape, bool)
+    mask[0:5, 0, 0] = True  # 0.05 mL times the cosine
+    volume_ml = 0.05 * np.cos(tilt)
+    sheared = {"voxel_volume_ml": grid.voxel_volume_ml}
+    np.testing.assert_allclose(postprocess.component_volumes_ml(mask, SPACING_MM, **sheared), [volume_ml])
+    for factor, voxels in ((0.99, 5), (1.01, 0)):
+        assert postprocess.remove_small(mask, SPACING_MM, min_volume_ml=factor * volume_ml, **sheared).sum() == voxels
+        steps = (postprocess.RemoveSmall(min_volume_ml=factor * volume_ml),)
+        assert postprocess.postprocess(mask, SPACING_MM, steps=steps, **sheared).sum() == voxels
