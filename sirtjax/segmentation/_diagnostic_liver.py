@@ -143,9 +143,9 @@ def segment_liver_by_diagnostic(
         flags=(
             *_status_flags(result.status, agreement),
             *agreement_flags(agreement, LOW_DOSE, code="disagreement", what=WARPED),
-            *_diagnostic_flags(given, on_diagnostic, mask_agreement),
+            *_diagnostic_flags(given, on_diagnostic, mask_agreement, diagnostic),
             *volume_flags(LIVER, labels.volume_ml(LIVER), LIVER_ML),
-            *edge_flags(labels, LIVER),
+            *edge_flags(labels, LIVER, image),
         ),
         timings_s=timings,
     )
@@ -217,11 +217,15 @@ def _above_half(likely: Volume, image: Volume) -> LabelMap:
     return LabelMap.from_mask(mask, image.geometry, name=LIVER)
 
 
-def _diagnostic_flags(given: LabelMap, found: Segmentation, agreement: LiverAgreement | None) -> tuple[Flag, ...]:
+def _diagnostic_flags(
+    given: LabelMap, found: Segmentation, agreement: LiverAgreement | None, image: Volume
+) -> tuple[Flag, ...]:
     """The flags of the liver on the diagnostic image: agreement of a provided mask, or those of the model's liver."""
     if agreement is None:
         return tuple(replace(flag, message=f"diagnostic image: {flag.message}") for flag in found.flags)
-    truncated = edge_flags(given, given.names[0][1])
+    # A mask may be on a smaller grid, whose faces are not those of the image.
+    on_image = given if given.geometry.matches(image.geometry) else spatial.resample_labels(given, image.geometry)
+    truncated = edge_flags(on_image, given.names[0][1], image)
     return (
         *agreement_flags(agreement, DIAGNOSTIC, code="diagnostic_mask", what=GIVEN),
         *(replace(flag, message=f"diagnostic image: {flag.message}") for flag in truncated),

@@ -11,7 +11,8 @@ from sirtjax.segmentation._quality_calibration import QualityEstimate
 from sirtjax.segmentation._quality_evidence import EVIDENCE_WORDS
 from sirtjax.segmentation._restored import Restored
 from sirtjax.segmentation._result import Flag
-from sirtjax.volume import LabelMap, axis_codes
+from sirtjax.segmentation._unmeasured import NEAR_MM, face_areas_cm2, unmeasured_contact_cm2
+from sirtjax.volume import LabelMap, Volume, axis_codes
 
 # Livers outside this range are rare and need a review.
 LIVER_ML = (500.0, 4500.0)
@@ -27,12 +28,13 @@ _SIDES = {"L": "left", "R": "right", "P": "back", "A": "front", "S": "upper", "I
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
-def flags_of(labels: LabelMap, found: Restored, *, lesions: bool) -> tuple[Flag, ...]:
+def flags_of(labels: LabelMap, found: Restored, volume: Volume, *, lesions: bool) -> tuple[Flag, ...]:
     """Returns the quality flags of a result, each a reason to review it before use.
 
     Args:
       labels: labels of the result on the image's grid.
       found: output of the model.
+      volume: the image.
       lesions: whether only lesions were requested.
     """
     flags: tuple[Flag, ...] = ()
@@ -42,7 +44,7 @@ def flags_of(labels: LabelMap, found: Restored, *, lesions: bool) -> tuple[Flag,
             flags += entropy_flags("liver", found.liver, np.asarray(found.uncertainty.array))
         flags += () if found.quality is None else quality_flags("liver", found.quality)
         flags += volume_flags("liver", labels.volume_ml("liver"), LIVER_ML)
-        flags += edge_flags(labels, "liver")
+        flags += edge_flags(labels, "liver", volume)
     if lesions:
         count = int(ops.components(np.asarray(labels.array) > 0, connectivity=26).max(initial=0))
         flags += count_flags("lesions", count)
@@ -87,20 +89,30 @@ def entropy_flags(name: str, mask: Bool[np.ndarray, "i j k"], entropy: Float[np.
     return (Flag(code="uncertain", message=message),)
 
 
-def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
-    """Returns the faces of the image at which a structure is truncated."""
+def edge_flags(labels: LabelMap, name: str, volume: Volume) -> tuple[Flag, ...]:
+    """Returns a flag if the faces of the image or the edge of its field of view truncate a structure.
+
+    Args:
+      labels: label map.
+      name: structure.
+      volume: the image, on the same grid.
+    """
     mask = labels.mask(name)
-    spacing = labels.geometry.spacing_mm
+    areas_cm2 = face_areas_cm2(labels.geometry)
     found = []
     for axis, letter in enumerate(axis_codes(labels.geometry)):
-        pixel_cm2 = float(np.prod(spacing)) / spacing[axis] / 100
         for end, side in ((0, _OPPOSITE[letter]), (-1, letter)):
-            area_cm2 = float(np.take(mask, end, axis=axis).sum()) * pixel_cm2
+            area_cm2 = float(np.take(mask, end, axis=axis).sum()) * areas_cm2[axis]
             if area_cm2 > EDGE_CM2:
                 found.append(f"{_SIDES[side]} ({area_cm2:.0f} cm2)")
-    if not found:
-        return ()
-    return (Flag(code="truncated", message=f"the image truncates the {name} at its {', '.join(found)} side"),)
+    messages = [f"the image truncates the {name} at its {', '.join(found)} side"] if found else []
+    inner_cm2 = unmeasured_contact_cm2(labels, name, volume)
+    if inner_cm2 > EDGE_CM2:
+        messages.append(
+            f"the {name} reaches the edge of the field of view: {inner_cm2:.0f} cm2 are within {NEAR_MM:g} mm of "
+            "voxels without data"
+        )
+    return (Flag(code="truncated", message="; ".join(messages)),) if messages else ()
 
 
 def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:

@@ -54,7 +54,7 @@ def segment_lungs(volume: Volume) -> Segmentation:
         labels=labels,
         volumes_ml={"lungs": labels.volume_ml("lungs")},
         method=f"pieces below {LUNG_HU:g} HU inside the body",
-        flags=edge_flags(labels, "lungs"),
+        flags=edge_flags(labels, "lungs", volume),
         timings_s={"find": moment - began, "back": perf_counter() - moment},
     )
 

@@ -96,6 +96,6 @@ def segment(
         spread=found.spread,
         quality=found.quality,
         timings_s=timings_s,
-        flags=(*noise_flags, *flags_of(labels, found, lesions=structure == "lesions")),
+        flags=(*noise_flags, *flags_of(labels, found, volume, lesions=structure == "lesions")),
         removed_as_noise=removed,
     )
