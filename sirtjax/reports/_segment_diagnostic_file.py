@@ -12,7 +12,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 from sirtjax.reports._registration_folder import json_text, registration_provenance
 from sirtjax.reports._registration_record import RegistrationRecord, registration_record
-from sirtjax.reports._segment_file import SegmentedFile, chosen_devices, installed_model, write_segmentation
+from sirtjax.reports._segment_file import SegmentedFile, Writer, chosen_devices, installed_model, write_segmentation
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
@@ -184,12 +184,17 @@ def segment_file_by_diagnostic(
         transform=transform,
         result=result,
     )
-    with io.atomic_path(transform, force=force) as temporary:
-        io.write_transform(temporary, done.registration.transform)
-    write_segmentation(done.found, read.volume, "liver", files, force=force)
-    with io.atomic_path(result, force=force) as temporary:
-        temporary.write_text(json_text(written.to_json()), encoding="utf-8")
+    text = json_text(written.to_json())
+    others: dict[Path, Writer] = {
+        transform: lambda path: io.write_transform(path, done.registration.transform),
+        result: lambda path: _write_text(path, text),
+    }
+    write_segmentation(done.found, read.volume, "liver", files, force=force, others=others)
     return written
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path, series: str | None, modality: Modality | None, option: str) -> Image:

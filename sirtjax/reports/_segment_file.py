@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,9 +70,9 @@ class SegmentedFile:
             "quality": _described_quality(found),
             "timings_s": {stage: round(seconds, 4) for stage, seconds in self.timings_s.items()},
             "output": str(files.labels),
-            "probability": _existing(files.probability),
-            "uncertainty": _existing(files.uncertainty),
-            "preview": _existing(files.preview),
+            "probability": _name(files.probability if self.structure in found.probabilities else None),
+            "uncertainty": _name(files.uncertainty if found.uncertainty is not None else None),
+            "preview": _name(files.preview),
         }
         return table if self.liver is None else table | {"liver": self.liver.described()}
 
@@ -217,7 +217,13 @@ def _report_liver(liver: LesionLiver, on_note: Callable[[str], None]) -> None:
 
 
 def write_segmentation(
-    found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool
+    found: Segmentation,
+    volume: Volume,
+    structure: str,
+    files: SegmentationFiles,
+    *,
+    force: bool,
+    others: Mapping[Path, Writer] | None = None,
 ) -> None:
     """Writes maps, preview and label map in parallel. All appear once complete, the label map last.
 
@@ -227,6 +233,7 @@ def write_segmentation(
       structure: name of the structure.
       files: the files to write.
       force: overwrite existing files.
+      others: functions that write further files to a temporary path, by file.
     """
     from sirtjax import io, segmentation
 
@@ -237,7 +244,7 @@ def write_segmentation(
 
         return write
 
-    writers: dict[Path, Writer] = {}
+    writers: dict[Path, Writer] = dict(others or {})
     if files.probability is not None and structure in found.probabilities:
         writers[files.probability] = map_writer(found.probabilities[structure])
     if files.uncertainty is not None and found.uncertainty is not None:
@@ -266,5 +273,5 @@ def _described_quality(found: Segmentation) -> dict[str, Any] | None:
     }
 
 
-def _existing(path: Path | None) -> str | None:
-    return str(path) if path is not None and path.exists() else None
+def _name(path: Path | None) -> str | None:
+    return None if path is None else str(path)

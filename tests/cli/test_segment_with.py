@@ -1,5 +1,6 @@
 """`sirtjax segment liver --with` from files to files, with a threshold as network and a known registration."""
 
+import errno
 import json
 
 import jax.numpy as jnp
@@ -178,3 +179,14 @@ def test_wrong_options_are_one_line_and_exit_2(call, run, found, images, tmp_pat
     (tmp_path / "liver_transform.h5").write_bytes(b"mine")
     refused(call(), "liver_transform.h5: exists already")
     assert (tmp_path / "liver_transform.h5").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("function", ["write_labels", "write_transform"])
+def test_a_late_write_error_leaves_no_file(call, tmp_path, monkeypatch, function):
+    def full(path, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(io, function, full)
+    done = call()
+    assert (done.code, done.out) == (2, "") and "free space" in done.err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
