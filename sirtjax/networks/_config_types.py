@@ -8,7 +8,7 @@ from pydantic import Field
 
 from sirtjax.config import Table
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=256)]
 Features = Annotated[int, Field(ge=1, le=4096)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Triple = tuple[Count, Count, Count]

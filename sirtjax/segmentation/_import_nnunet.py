@@ -140,11 +140,23 @@ def _first_stage(trained: Path, plans: NnunetPlans, folds: Sequence[str] | None,
 
 
 def _network(trained: Path, plans: NnunetPlans) -> NnunetConfig:
+    path = trained / "plans.json"
+    try:
+        return cast(NnunetConfig, networks.network_config(_network_table(plans)))
+    except KeyError as error:
+        raise ModelError(f"{path}: no {error.args[0]!r} of the network; check that it is from nnU-Net v2") from error
+    except ConfigError as error:
+        raise ModelError(f"{path}: its network cannot be built: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again") from error
+
+
+def _network_table(plans: NnunetPlans) -> dict[str, object]:
     options: Mapping[str, Any] = plans.options
     plain = plans.architecture == "PlainConvUNet"
     stages = len(options["strides"])
     features = options["features_per_stage"]
-    table = {
+    return {
         "architecture": "plain-conv-unet" if plain else "residual-encoder-unet",
         "channels": plans.inputs,
         "classes": plans.classes,
@@ -157,10 +169,6 @@ def _network(trained: Path, plans: NnunetPlans) -> NnunetConfig:
         "decoder_convolutions": _counts(options["n_conv_per_stage_decoder"], stages - 1),
         "deep_supervision": False,
     }
-    try:
-        return cast(NnunetConfig, networks.network_config(table))
-    except ConfigError as error:
-        raise ModelError(f"{trained / 'plans.json'}: its network cannot be built: {error}") from error
 
 
 def _counts(found: int | Sequence[int], stages: int) -> list[int]:

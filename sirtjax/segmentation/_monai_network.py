@@ -43,7 +43,7 @@ def monai_network(
     if not isinstance(described, Mapping):
         return described
     stated = described.get("architecture", found or "monai-unet")
-    if stated not in MONAI_CLASSES:
+    if not isinstance(stated, str) or stated not in MONAI_CLASSES:
         known = ", ".join(f"'{name}'" for name in MONAI_CLASSES)
         raise ModelError(f"{description}: network is {stated!r}, expected one of {known}")
     actual = found or "monai-unet"

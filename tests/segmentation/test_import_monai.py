@@ -93,3 +93,11 @@ def test_missing_and_foreign_files_are_one_line(description, tmp_path):
         segmentation.import_monai(tmp_path / "none.pth", description())
     with pytest.raises(ModelError, match="contains the weights of an nnU-Net v2; import its folder"):
         segmentation.import_monai(REFERENCE / "torch_checkpoint.pth", description())
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[[1]]"])
+def test_an_architecture_that_is_not_a_text_is_one_line(description, value):
+    path = description('architecture = "monai-unet"', f"architecture = {value}")
+    with pytest.raises(ModelError, match=r"model\.toml: ") as raised:
+        segmentation.import_monai(CHECKPOINT, path)
+    assert "\n" not in str(raised.value)

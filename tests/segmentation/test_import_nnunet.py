@@ -204,3 +204,28 @@ def test_tasks_are_known_by_the_labels(folder, names, task):
     (trained / "dataset.json").write_text(json.dumps(dataset))
     assert segmentation.import_nnunet(trained).spec.task == task
     assert segmentation.import_nnunet(trained, task="mine").spec.task == "mine"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("features_per_stage", None, "no 'features_per_stage'"),
+        ("n_conv_per_stage", None, "no 'n_conv_per_stage'"),
+        ("n_conv_per_stage_decoder", None, "no 'n_conv_per_stage_decoder'"),
+        ("n_conv_per_stage", ["x", 2, 2], "is not in nnU-Net v2's format"),
+        ("n_conv_per_stage", [2, 2.5e308, 2], "plans.json: "),
+        ("n_conv_per_stage", 10**6, "less than or equal to 256"),
+    ],
+)
+def test_a_damaged_description_of_the_network_is_one_line(folder, key, value, complaint):
+    trained = folder("plain")
+    plans = json.loads((trained / "plans.json").read_text())
+    arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    if value is None:
+        del arguments[key]
+    else:
+        arguments[key] = value
+    (trained / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(ModelError, match=complaint) as raised:
+        segmentation.import_nnunet(trained)
+    assert "plans.json" in str(raised.value) and "\n" not in str(raised.value)
