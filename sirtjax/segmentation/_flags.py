@@ -109,7 +109,7 @@ def edge_flags(labels: LabelMap, name: str, volume: Volume) -> tuple[Flag, ...]:
     inner_cm2 = unmeasured_contact_cm2(labels, name, volume)
     if inner_cm2 > EDGE_CM2:
         messages.append(
-            f"the {name} reaches the edge of the field of view: {inner_cm2:.0f} cm2 are within {NEAR_MM:g} mm of "
+            f"the field of view ends at the {name}: {inner_cm2:.0f} cm2 are within {NEAR_MM:g} mm of "
             "voxels without data"
         )
     return (Flag(code="truncated", message="; ".join(messages)),) if messages else ()

@@ -35,7 +35,7 @@ def patient(grid, *, padding, field_mm, unit="HU", skin_mm=120.0):
 def test_a_circular_field_of_view_that_truncates_the_liver_is_flagged(grid, padding, unit):
     image, labels = patient(grid, padding=padding, field_mm=80.0, unit=unit)
     (flag,) = edge_flags(labels, "liver", image)
-    assert flag.code == "truncated" and "the liver reaches the edge of the field of view" in flag.message
+    assert flag.code == "truncated" and "the field of view ends at the liver" in flag.message
     # The cylinder of 80 mm cuts a ball of 50 mm; its area from a fine set of angles. Voxels have steps.
     angle = np.linspace(-np.pi, np.pi, 100_001)
     height = np.sqrt(np.maximum(RADIUS_MM**2 - (80 * np.cos(angle) - 60) ** 2 - (80 * np.sin(angle)) ** 2, 0))
