@@ -15,6 +15,8 @@ from sirtjax.volume import LabelMap, Volume
 MBQ_PER_ML = {"Bq/mL": 1e-6, "MBq/mL": 1.0}
 # Osmium, the densest element, has 22.6 g/mL; more is another unit, such as kg/m3 or HU.
 LARGEST_G_PER_ML = 25.0
+# Relative error of the volume of a voxel by its spacing: the mass of a voxel and the kernel take axes as perpendicular.
+MAX_SHEAR = 1e-3
 
 
 def absorbed_dose(
@@ -47,7 +49,7 @@ def absorbed_dose(
     Raises:
       InputError: the unit is not an activity concentration, or that of the density is not g/mL; an activity is negative
         or not finite; a density is not finite, above 25 g/mL or below 0, or is one value of 0.
-      GeometryError: the density is on another grid.
+      GeometryError: the density is on another grid, or the axes of the grid are not perpendicular.
       ConfigError: the method lacks an input, or the radionuclide is unknown.
 
     Examples:
@@ -67,6 +69,10 @@ def absorbed_dose(
             "dosimetry.relative_activity_mbq"
         )
     grid = activity.geometry
+    if 1000 * grid.voxel_volume_ml < (1 - MAX_SHEAR) * float(np.prod(grid.spacing_mm)):
+        raise GeometryError(
+            f"the axes of the activity image are not perpendicular ({grid}); resample it with spatial.resample"
+        )
     if isinstance(density_g_per_ml, Volume) and not density_g_per_ml.geometry.matches(grid):
         raise GeometryError("the density is on another grid than the activity; resample it with spatial.resample")
     density = _density(density_g_per_ml)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 import sirtjax as sj
 from sirtjax.errors import ConfigError, GeometryError, InputError
@@ -44,6 +45,22 @@ def test_counts_and_other_grids_are_refused():
 def local(density, **given):
     activity = uniform(1.0, "MBq/mL")
     return sj.absorbed_dose(activity, nuclide="y90-icrp107", method="local", density_g_per_ml=density, **given)
+
+
+def test_a_sheared_grid_is_refused_and_an_oblique_one_is_not():
+    """With a tilt of 20 degrees, a voxel has 6 % less volume than the product of its spacings."""
+    tilt = np.deg2rad(20)
+    sheared = np.array([[2, 0, 0, 0], [0, 2, 2 * np.sin(tilt), 0], [0, 0, 2 * np.cos(tilt), 0], [0, 0, 0, 1.0]])
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_rotvec([0.2, -0.1, 0.3]).as_matrix() * 2
+
+    def dose(affine):
+        activity = sj.Volume(np.full((6, 6, 6), 1e6), sj.Geometry.from_affine((6, 6, 6), affine), unit="Bq/mL")
+        return sj.absorbed_dose(activity, nuclide="y90-icrp107", method="local", density_g_per_ml=1.0).array
+
+    np.testing.assert_allclose(dose(turned), CONSTANT, rtol=1e-3)  # 1 GBq in a kilogram
+    with pytest.raises(GeometryError, match="axes of the activity image are not perpendicular"):
+        dose(sheared)
 
 
 @pytest.mark.parametrize(("unit", "value"), [("HU", 55.0), ("HU", -900.0), ("kg/m3", 1050.0), ("1", 1.05)])
