@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Order = Literal["linear", "cubic", "nearest"]
 Note = Callable[[str], None]
+LARGEST_FILL = 3.4028234663852886e38  # of float32, in which images are written
 POINT_SUFFIXES = (".csv", ".fcsv", ".json")
 
 
@@ -64,7 +65,7 @@ def warp_file(
       Grid and unit, volumes of the masks, totals of the activity, or number of points and largest displacement.
 
     Raises:
-      ConfigError: options that exclude each other, or no reference.
+      ConfigError: options that exclude each other or have no effect, a value that is not finite, or no reference.
       InputError: a file is not valid.
 
     Examples:
@@ -83,6 +84,7 @@ def warp_file(
     """
     points = source.name.lower().endswith(POINT_SUFFIXES)
     _check_options(points, labels=labels, activity=activity, order=order, fill=fill, contoured_on=contoured_on)
+    _check_series(points or labels, series, reference=reference, reference_series=reference_series)
     refuse_outputs_that_are_inputs([output], [source, *transforms, reference, contoured_on])
     on_step("reading")
     grid = None if reference is None else _image(reference, reference_series).geometry
@@ -123,8 +125,20 @@ def _check_options(
         raise ConfigError("--labels, --activity, --order, --fill and --contoured-on do not apply to points; omit them")
     if fill is not None and (labels or activity):
         raise ConfigError("a label map or an activity map is zero outside; omit --fill")
+    if fill is not None and not abs(fill) <= LARGEST_FILL:
+        raise ConfigError(f"--fill is {fill:g}; use a finite number that fits float32, such as -1024 or 0")
     if contoured_on is not None and not labels:
         raise ConfigError("--contoured-on requires --labels; use both or neither")
+
+
+def _check_series(
+    without: bool, series: str | None, *, reference: Path | None, reference_series: str | None
+) -> None:
+    """Refuses a series of a source that is not an image, and that of a reference that is not stated."""
+    if without and series is not None:
+        raise ConfigError("--series selects a series of an image and does not apply to masks or points; omit it")
+    if reference is None and reference_series is not None:
+        raise ConfigError("--reference-series requires --reference; use both or neither")
 
 
 def _image(path: Path, series: str | None) -> Volume:

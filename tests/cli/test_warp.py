@@ -300,6 +300,23 @@ BAD = {
         ("labels.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--labels", "--fill", "1"),
         "omit --fill",
     ),
+    "fill that is no number": (
+        ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--fill", "nan"),
+        "--fill is nan; use a finite number",
+    ),
+    "fill above float32": (
+        ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--fill", "1e39"),
+        "--fill is 1e+39; use a finite number",
+    ),
+    "series of masks": (
+        ("labels.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--labels", "--series", "arterial"),
+        "--series selects a series of an image and does not apply to masks or points; omit it",
+    ),
+    "series of points": (("points.csv", "-t", "field.h5", "--series", "arterial"), "does not apply to masks or points"),
+    "series of no reference": (
+        ("points.csv", "-t", "field.h5", "--reference-series", "arterial"),
+        "--reference-series requires --reference",
+    ),
     "labels of points": (("points.csv", "-t", "field.h5", "--labels"), "do not apply to points"),
     "drawn on": (
         ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--contoured-on", "image.nii.gz"),
