@@ -12,7 +12,7 @@ from sirtjax.errors import ConfigError, ImageFormatError
 def case_rows(
     path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]
 ) -> list[dict[str, str | None]]:
-    """Reads a table of cases with at least one row, all required columns and no unknown column.
+    """Reads a table of cases with at least one row, all required columns and no unknown or repeated column.
 
     Args:
       path: the CSV file.
@@ -22,21 +22,32 @@ def case_rows(
 
     Raises:
       ImageFormatError: no such file, or not a table.
-      ConfigError: the table contains no case, or a column is missing or unknown.
+      ConfigError: the table contains no case, a column is missing, unknown or repeated, or a row has more cells than
+        the header.
     """
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV), see {guide}")
     try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
+        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True)
+        rows, header = list(reader), [name.strip() for name in reader.fieldnames or ()]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
     if not rows:
         raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
-    columns = [str(name).strip() for name in rows[0] if name is not None]
     known = {*required, *optional}
-    if not set(required) <= set(columns) <= known or None in rows[0]:
+    if not set(required) <= set(header) <= known:
         raise ConfigError(
-            f"{path}: the columns are {', '.join(columns)}; expected {', '.join(required)} and any of "
+            f"{path}: the columns are {', '.join(header)}; expected {', '.join(required)} and any of "
             f"{', '.join(optional)}"
         )
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path}: has the column {twice[0]!r} {header.count(twice[0])} times; remove one of them")
+    for number, row in enumerate(rows, start=1):
+        more: Sequence[str] = row.pop(None, ())
+        if any(cell.strip() for cell in more):
+            raise ConfigError(
+                f"{path}, case {number}: has {len(header) + len(more)} cells, the header {len(header)} "
+                f"({', '.join(header)}); add the missing column, or put a cell with a comma in quotes"
+            )
     return rows

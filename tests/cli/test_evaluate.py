@@ -167,6 +167,8 @@ def test_refuses(call, files, tmp_path):
         ("case,transform,ref_labels,flo_labels\na,,c,d\n", "case 1: the cell 'transform' is empty"),
         ("case,transform,ref_labels,flo_labels\na,b,c,d\na,b,c,d\n", "the case 'a' is there twice"),
         ("case,transform,ref_labels,flo_labels\n", "holds no case"),
+        ("case,transform,ref_labels,flo_labels\na,b,c,d\nb,b,c,d,e\n", "case 2: has 5 cells, the header 4"),
+        ("case,transform,transform,ref_labels,flo_labels\na,b,b,c,d\n", "has the column 'transform' 2 times"),
     ):
         (tmp_path / "bad.csv").write_text(text)
         done = call("--cases", tmp_path / "bad.csv")

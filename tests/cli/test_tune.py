@@ -241,6 +241,14 @@ def test_other_keys_of_the_preset_and_the_default_grid(run, training, engine, tm
             "case a: ref_points and flo_points go together",
         ),
         ("case,reference,floating,ref_labels,flo_labels\na,b,c,d,e\na,b,c,d,e\n", "the case 'a' is there twice"),
+        (
+            "case,reference,floating,ref_labels,flo_labels\na,b,c,d,e\nb,b,c,d,e,f\n",
+            "case 2: has 6 cells, the header 5 (case, reference, floating, ref_labels, flo_labels); add the missing",
+        ),
+        (
+            "case,reference,floating,ref_labels,flo_labels,ref_labels\na,b,c,d,e,f\n",
+            "has the column 'ref_labels' 2 times; remove one of them",
+        ),
     ],
 )
 def test_a_list_that_cannot_be_is_refused(run, engine, tmp_path, text, complaint):
