@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -69,14 +70,29 @@ def pareto_front(
         rows[limit_slots(restricted)[-1]] *= end / level
         here = replace(smooth, problem=at_level, data=smooth.data._replace(limit_mean=rows))
         start = chosen[-1] / smooth.unit_mbq
-        found = search(here, np.vstack([start, np.ones(len(unit))]), polish=False)
+        single = max((here.exact(one) for one in np.eye(len(unit))), key=lambda one: one[1])[0]
+        found = search(here, np.vstack([start, np.ones(len(unit)), single]), polish=False)
         chosen.append(found.units * smooth.unit_mbq)
-    chosen = chosen[::-1]
+    chosen = _never_falling(problem, chosen[::-1], restricted, levels)
     return ParetoFront(
         liver_gy=tuple(float(liver.mean_gy_per_mbq @ activity) for activity in chosen),
         value=tuple(nominal_objective(problem, activity) for activity in chosen),
         activity_mbq=tuple(tuple(float(a) for a in activity) for activity in chosen),
     )
+
+
+def _never_falling(
+    problem: ActivityProblem, chosen: Sequence[Floats], restricted: ActivityProblem, levels: Floats
+) -> list[Floats]:
+    """Activities that are allowed at a lower dose of the liver replace worse ones at a higher dose."""
+    kept = [chosen[0]]
+    for activity, level in zip(chosen[1:], levels[1:], strict=True):
+        before = kept[-1]
+        if problem.monotone and before.any():
+            at_level = replace(restricted, room_gy=np.append(problem.room_gy, level))
+            before = before / use_of_limits(at_level, before) * (1 - 1e-12)
+        kept.append(max(activity, before, key=lambda one: nominal_objective(problem, one)))
+    return kept
 
 
 def injection_gains(

@@ -192,3 +192,45 @@ def test_no_limit_restricts_a_volume_that_has_its_target_everywhere(patient):
     found = o.optimise_activity(one.problem("volume"))
     assert found.value == 1 and [limit.gain_per_gy for limit in found.limits] == [0, 0, 0]
     assert "a higher limit would not raise" in found.limits[0].sentence("tumour volume above its target", "%")
+
+
+
+def sharp_patient(seed, gy_per_mbq=(0.13, 0.24, 0.29), volumes=(8.0, 5.0, 1.3)):
+    """Three lesions with nearly uniform doses: a search by the gradient of their volume ends at poor optima."""
+    rng = np.random.default_rng(seed)
+    names = ("a", "b", "c", "d")
+
+    def voi(name, role, supply, gy, count, weight=1.0):
+        samples = rng.dirichlet(20 * np.asarray(supply) + 0.01, count) * rng.gamma(100, 1 / 100, (count, 1)) * gy
+        return d.VoiDose(
+            name=name,
+            role=role,
+            territories=names,
+            mean_gy_per_mbq=samples.mean(axis=0),
+            samples_gy_per_mbq=samples,
+            sample_weight=np.full(count, weight),
+        )
+
+    supplies = ((0.77, 0.0, 0.12, 0.11), (0.25, 0.75, 0.0, 0.0), (0.0, 0.48, 0.52, 0.0))
+    found = zip(supplies, gy_per_mbq, volumes, strict=True)
+    vois = [voi(f"lesion {i}", "tumour", supply, gy, 120, volume) for i, (supply, gy, volume) in enumerate(found)]
+    vois.append(voi("normal liver", "whole_normal", (0.25,) * 4, 0.08, 400))
+    limit = {"voi": "whole_normal", "direction": "at most", "source": "test"}
+    objectives = [
+        d.DoseObjective(**limit, dose_gy=90.0),
+        d.DoseObjective(**limit, dose_gy=80.0, kind="V", volume_fraction=0.35),
+        d.DoseObjective(voi="tumour", direction="at least", dose_gy=205.0, source="test"),
+    ]
+    return o.activity_problem(vois, objectives, names, objective=o.TumourObjective(kind="volume"))
+
+
+def test_the_front_never_falls():
+    problem = sharp_patient(0)
+    best = o.optimise_activity(problem)
+    front = o.pareto_front(problem, np.asarray(best.activity_mbq))
+    assert front.value[-1] == pytest.approx(best.value)
+    # A lower dose of the liver allows nothing that a higher one forbids.
+    assert np.all(np.diff(front.value) >= 0)
+    for level, liver, one in zip(np.linspace(0, 1, 13)[1:], front.liver_gy, front.activity_mbq, strict=True):
+        assert o.use_of_limits(problem, np.asarray(one)) <= 1
+        assert liver <= level * front.liver_gy[-1] * (1 + 1e-9)
