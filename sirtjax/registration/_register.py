@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike
 from sirtjax.errors import ConfigError
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_liver
+from sirtjax.registration._network_livers import with_liver_agreement
 from sirtjax.registration._prepare import LIVER_NAME, Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._start_choice import solved_host, successful, with_better_start
 from sirtjax.registration._start_field import affine_of_start, affine_stage_of, without_affine_stage
 from sirtjax.spatial import AffineTransform, DisplacementField
-from sirtjax.volume import Volume
+from sirtjax.volume import LabelMap, Volume
 
 GUIDES = ("no liver mask", "the liver mask of one image", "both liver masks")
 
@@ -57,7 +58,7 @@ def register(
       ConfigError: the start is a displacement field and the preset has no splines of a displacement, or a network.
     """
     notes: tuple[str, ...] = ()
-    mirror_gain = None
+    mirror_gain, livers = None, None
     if config.network is not None:
         if isinstance(start, DisplacementField):
             raise ConfigError(
@@ -65,7 +66,7 @@ def register(
             )
         masks = reference_masks, floating_masks
         predicted = predicted_start(reference, floating, masks, start, config=config, seed=seed)
-        start, notes, mirror_gain = predicted.start, predicted.notes, predicted.mirror_gain
+        start, notes, mirror_gain, livers = predicted
     field = start if isinstance(start, DisplacementField) else None
     if isinstance(start, DisplacementField):
         config, start = without_affine_stage(config), affine_of_start(start)
@@ -85,7 +86,8 @@ def register(
         ready = ready.from_field(field, config=config)
     result = _solved(ready, config=config, seed=seed)
     other = ready.restarted(result, config=config)
-    return result if other is None else successful(_solved(other, config=config, seed=seed), result)
+    result = result if other is None else successful(_solved(other, config=config, seed=seed), result)
+    return result if livers is None else with_liver_agreement(result, *livers, floating_grid=floating.geometry)
 
 
 class Predicted(NamedTuple):
@@ -95,11 +97,13 @@ class Predicted(NamedTuple):
       start: the displacement and the affine map that follows it.
       notes: origin of the start.
       mirror_gain: mirror gain of the search for the start of the affine stage; None if there was no search.
+      livers: liver masks of the reference and the floating image, if both guided the network; otherwise None.
     """
 
     start: DisplacementField
     notes: tuple[str, ...]
     mirror_gain: float | None
+    livers: tuple[LabelMap, LabelMap] | None
 
 
 def predicted_start(
@@ -139,9 +143,11 @@ def predicted_start(
     found = network_displacement(
         model, reference, floating, affine, reference_liver=livers[0], floating_liver=livers[1]
     )
-    given = GUIDES[sum(one is not None for one in livers)]
+    one, other = livers
+    both = None if one is None or other is None else (one, other)
+    given = GUIDES[sum(mask is not None for mask in livers)]
     note = f"started from the prediction of the network {model.spec.name}, given {given}"
-    return Predicted(found, (*ready.notes, note), ready.mirror_gain)
+    return Predicted(found, (*ready.notes, note), ready.mirror_gain, both)
 
 
 def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> RegistrationResult:

@@ -131,9 +131,7 @@ def _check_options(
         raise ConfigError("--contoured-on requires --labels; use both or neither")
 
 
-def _check_series(
-    without: bool, series: str | None, *, reference: Path | None, reference_series: str | None
-) -> None:
+def _check_series(without: bool, series: str | None, *, reference: Path | None, reference_series: str | None) -> None:
     """Refuses a series of a source that is not an image, and that of a reference that is not stated."""
     if without and series is not None:
         raise ConfigError("--series selects a series of an image and does not apply to masks or points; omit it")

@@ -194,7 +194,6 @@ def test_no_limit_restricts_a_volume_that_has_its_target_everywhere(patient):
     assert "a higher limit would not raise" in found.limits[0].sentence("tumour volume above its target", "%")
 
 
-
 def sharp_patient(seed, gy_per_mbq=(0.13, 0.24, 0.29), volumes=(8.0, 5.0, 1.3)):
     """Three lesions with nearly uniform doses: a search by the gradient of their volume ends at poor optima."""
     rng = np.random.default_rng(seed)

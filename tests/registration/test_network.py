@@ -10,6 +10,7 @@ import small_patient as small
 from sirtjax import networks, registration, registration_networks, synthesis
 from sirtjax.errors import ConfigError, GeometryError, ModelError
 from sirtjax.registration._inputs import check_liver
+from sirtjax.registration._network_livers import with_liver_agreement
 from sirtjax.registration_networks import RegistrationModel, RegistrationModelSpec
 from sirtjax.spatial import AffineTransform, DisplacementField, rigid_matrix, transform_points
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -211,3 +212,52 @@ def test_a_liver_that_cannot_guide_is_refused(case):
             check_liver({"liver": wrong}, case.reference, "reference")
     check_liver({"liver": liver}, case.reference, "reference")
     check_liver({}, case.reference, "reference")
+
+
+def moved_liver(liver, shift_mm):
+    """The liver at another place along the first axis, on the same grid."""
+    voxels = round(shift_mm / liver.geometry.spacing_mm[0])
+    return LabelMap(np.roll(np.asarray(liver.array), voxels, axis=0), liver.geometry, names=liver.names)
+
+
+@pytest.mark.parametrize(("shift_mm", "dsc"), [(0.0, None), (40.0, "0.6")])
+def test_livers_of_a_network_that_disagree_change_success(case, shift_mm, dsc):
+    """The images confirm such a registration, so the status must show that a mask is wrong."""
+    middle = Geometry.from_axes((40, 30, 30), spacing_mm=(4.0,) * 3)
+    inside = np.zeros(middle.shape, bool)
+    inside[5:30, 5:25, 5:25] = True  # 100 mm along the first axis: 60 mm of 100 mm remain
+    liver = LabelMap.from_mask(inside, middle, name="liver")
+    identity = AffineTransform(np.eye(4))
+    result = registration.RegistrationResult(
+        transform=identity, affine=identity, status=registration.Status.SUCCESS, notes=(), stages=(),
+        folding_fraction=0.0, quality={}, config=registration.load_preset("network"), fit={}, restart=None,
+    )  # fmt: skip
+    found = with_liver_agreement(result, liver, moved_liver(liver, shift_mm), floating_grid=middle)
+    if dsc is None:
+        assert found is result
+        return
+    assert found.status is registration.Status.POOR_AGREEMENT
+    assert found.notes == (
+        f"the liver masks that guided the network overlap with DSC {float(dsc):.2f} after registration",
+    )
+    # What the floating image does not show is not compared.
+    shown = Geometry.from_axes((20, 30, 30), spacing_mm=(4.0,) * 3)
+    part = LabelMap.from_mask(inside[:20], shown, name="liver")
+    assert with_liver_agreement(result, liver, part, floating_grid=shown) is result
+
+
+@pytest.mark.slow
+def test_a_shifted_liver_of_a_network_is_no_success(case, tmp_path):
+    registration_networks.save_registration_model(tmp_path / "none", model_that_adds(np.zeros(3)))
+    config = small.preset(guided="none", network={"model": str(tmp_path / "none")})
+    livers = {"liver": case.reference_masks["liver"]}, {"liver": case.floating_masks["liver"]}
+    good = registration.register(
+        case.reference, case.floating, config=config, reference_masks=livers[0], floating_masks=livers[1]
+    )
+    wrong = {"liver": moved_liver(livers[1]["liver"], 40.0)}
+    bad = registration.register(
+        case.reference, case.floating, config=config, reference_masks=livers[0], floating_masks=wrong
+    )
+    assert not any("overlap with DSC" in note for note in good.notes)
+    assert bad.status is not registration.Status.SUCCESS
+    assert any("overlap with DSC" in note for note in bad.notes)
