@@ -133,7 +133,10 @@ def activity_problem(
             raise InputError(f"VOI {voi.name}: dose of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}")
     limits, targets, tumours = problem_order(vois, objectives)
     if not tumours:
-        raise ConfigError("optimal activity: there is no target tumour, so there is nothing to maximise; add a lesion")
+        raise ConfigError(
+            "optimal activity: there is no target tumour in a treated territory, so there is nothing to maximise; add "
+            "a lesion, or the injection of its territory"
+        )
     livers = [voi for voi in vois if voi.role == "whole_normal"]
     problem = ActivityProblem(
         injections=names,

@@ -124,7 +124,10 @@ def robust_choice(
         try:
             problem = robust_problem(choice.problem, simulated, activity, options)
         except InputError as error:
-            raise InputError(f"prescription.limit_probability: {error}") from error
+            raise InputError(
+                f"prescription.limit_probability: {error}; choose another objective or limit, name other lesions in "
+                "prescription.targets, or remove limit_probability"
+            ) from error
         found = optimal.optimise_activity(problem, also=starts)
         before, after = activity, np.asarray(found.activity_mbq)
         starts = [nominal, after]

@@ -24,7 +24,7 @@ def refused(error, match, vois=(LESION, LIVER), objectives=(LIMIT,), names=("a",
 
 
 def test_no_target():
-    refused(ConfigError, "no target tumour", vois=[LIVER])
+    refused(ConfigError, "no target tumour in a treated territory.* or the injection of its territory", vois=[LIVER])
 
 
 def test_an_injection_without_a_limit():

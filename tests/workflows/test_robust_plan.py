@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from importlib import resources
+from types import SimpleNamespace
 
 import analytic_case as case
 import jsonschema
@@ -21,6 +22,7 @@ from sirtjax.workflows import (
     OptimalResult,
     ProbabilityResult,
     RobustResult,
+    _optimal_robust,
     choose_uncertainty,
     load_case,
     plan_case,
@@ -28,6 +30,7 @@ from sirtjax.workflows import (
 )
 from sirtjax.workflows import _uncertainty as intervals
 from sirtjax.workflows._optimal_probability import probability_checks
+from sirtjax.workflows._optimal_scenarios import NoSamplesError
 
 SCHEMA = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
 ROBUST = {"strategy": "optimal", "objective": "mean", "limit_probability": 0.9}
@@ -213,3 +216,23 @@ def test_overlapping_lesions_have_no_robust_optimum(tmp_path):
     path = case.write_case(tmp_path, prescription=ROBUST, masks=masks, uncertainty=stated.SOURCES, **stated.TABLES)
     with pytest.raises(InputError, match=r"prescription\.limit_probability: the lesions core and alpha overlap"):
         plan_case(load_case(path))
+
+
+def test_a_dose_without_samples_is_refused_with_what_to_do(monkeypatch):
+    def no_samples(*_):
+        raise NoSamplesError("alpha: its dose has no samples")
+
+    monkeypatch.setattr(_optimal_robust, "robust_problem", no_samples)
+    monkeypatch.setattr(_optimal_robust, "case_sources", lambda *_, **__: SimpleNamespace(message=""))
+    monkeypatch.setattr(_optimal_robust, "overlap_message", lambda _: "")
+    for name in ("superpose", "partial_volume_result", "_simulated"):
+        monkeypatch.setattr(_optimal_robust, name, lambda *_, **__: None)
+    asked = SimpleNamespace(limit_probability=0.9, robust_limits=None, robust_objective=None)
+    images = SimpleNamespace(activity=SimpleNamespace(resolution_fwhm_mm=16.0))
+    bare = SimpleNamespace(
+        prescription=asked, uncertainty=SimpleNamespace(), images=images,
+        partial_volume=SimpleNamespace(model_copy=lambda **_: None), model_copy=lambda **_: None,
+    )  # fmt: skip
+    choice = SimpleNamespace(activity_mbq=np.ones(1), upper_mbq=np.ones(1), problem=None)
+    with pytest.raises(InputError, match=r"alpha: its dose has no samples; choose another objective .* remove limit_"):
+        _optimal_robust.robust_choice(bare, None, SimpleNamespace(vois=()), (), (), choice)
