@@ -48,6 +48,8 @@ class FitLimits:
 # largest ratio 0.32; coarse images of few blocks reach 0.6 at the true map.
 OF_CT = FitLimits(blocks_in_place=0.45, distance_ratio=0.5)
 OTHER = FitLimits(blocks_in_place=0.42, distance_ratio=0.6)
+# Two CTs that are this poor in both agree less well than any valid pair: halfway from the limits to calibration.
+POOR_CT = FitLimits(blocks_in_place=0.61, distance_ratio=0.41)
 # The floating image is mirrored if that gains this much normalised mutual information on coarse lattices.
 MIRROR_GAIN = 0.0
 # Images this much alike show the same patient in the same pose: nothing is left for a further stage to improve.
@@ -83,6 +85,11 @@ def is_confirmed(figures: Mapping[str, float], limits: FitLimits) -> bool:
         and figures["distance_ratio"] <= limits.distance_ratio
         and figures["margin"] >= limits.margin
     )
+
+
+def is_poor(figures: Mapping[str, float], limits: FitLimits) -> bool:
+    """Returns whether few blocks are in place and the distance is large as well."""
+    return figures["blocks_in_place"] < limits.blocks_in_place and figures["distance_ratio"] > limits.distance_ratio
 
 
 def fit_limits(reference: Volume, floating: Volume) -> FitLimits:
@@ -216,11 +223,12 @@ def doubts_of(
     if mirror_gain is not None:
         figures = {**figures, "mirror_gain": mirror_gain}
     limits = fit_limits(sides[0].image, sides[1].image)
+    agree = is_confirmed(figures, limits) and not (limits is OF_CT and is_poor(figures, POOR_CT))
     return Doubts(
         figures=figures,
-        confirmed=is_confirmed(figures, limits) or not is_judged_by_images(config),
+        confirmed=agree or not is_judged_by_images(config),
         mirrored=mirror_gain is not None and mirror_gain > MIRROR_GAIN,
-        alike=is_confirmed(figures, limits) and figures["distance_ratio"] <= ALIKE_RATIO,
+        alike=agree and figures["distance_ratio"] <= ALIKE_RATIO,
         cropped=() if sides[0].masks else cropped(affine, sides),
         implausible=implausible(affine, sides),
     )

@@ -5,8 +5,16 @@ import pytest
 import small_patient as small
 
 from sirtjax.registration import ImageWithMasks, match_landmarks, prepare_pair
-from sirtjax.registration._confirm import OF_CT, covered_fraction, cropped, fit_figures, implausible, is_confirmed
-from sirtjax.registration._fit import measure_fit
+from sirtjax.registration._confirm import (
+    OF_CT,
+    covered_fraction,
+    cropped,
+    doubts_of,
+    fit_figures,
+    implausible,
+    is_confirmed,
+)
+from sirtjax.registration._fit import Fit, measure_fit
 from sirtjax.spatial import AffineTransform, identity
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -117,3 +125,21 @@ def test_half_of_each_slice_is_cropped_and_half_of_the_slices_is_not():
     matrix = small.about(small.turn(90, 0, 0), [0.0, 0.0, 0.0], centre_mm=np.zeros(3))
     turned = Volume(short.array, Geometry.from_affine(short.geometry.shape, matrix @ short.geometry.affine), unit="HU")
     assert covered_fraction(whole, turned, matrix) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "place", "ratio", "expected"),
+    [
+        ("HU", 0.48, 0.43, False),  # exchanged liver masks
+        ("HU", 0.58, 0.27, True),  # a valid pair of coarse images
+        ("HU", 0.77, 0.45, True),
+        ("1", 0.48, 0.45, True),  # a valid pair of MR and CT
+    ],
+)
+def test_two_cts_that_are_poor_in_both_measures_are_not_confirmed(unit, place, ratio, expected):
+    grid = small.grid((8, 8, 8), (3.0, 3.0, 3.0))
+    ct = Volume(np.zeros(grid.shape, np.float32), grid, unit="HU")
+    sides = tuple(ImageWithMasks(image=one, masks={}) for one in (ct, ct.replace(ct.array, unit=unit)))
+    shifted = np.array([1.0, 1.2], np.float32)
+    fit = Fit(distance=1.1 * ratio, shifted=shifted, reflected=shifted, blocks=260, blocks_in_place=place)
+    assert doubts_of(fit, identity(), sides, config=FREE).confirmed is expected
