@@ -1,10 +1,11 @@
-"""TOML and JSON of files: whatever is wrong with a text ends in an error of one line."""
+"""TOML, JSON and CSV of files: whatever is wrong with a text ends in an error of one line."""
 
 from __future__ import annotations
 
 import json
 import math
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from numbers import Integral, Real
 from typing import TypeVar, overload
@@ -97,6 +98,26 @@ def json_value(value: object) -> object:
     if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def surplus_cells(more: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Returns the fault of a CSV row with more cells than the header; None if the further cells are empty.
+
+    Args:
+      more: cells of the row beyond the header, as `csv.DictReader` gives them for the key None.
+      columns: names in the header.
+
+    Examples:
+      >>> from sirtjax import parsing
+      >>> parsing.surplus_cells(["b.nii"], ["image"])
+      'has 2 cells, the header 1 (image); add the missing column, or put a cell with a comma in quotes'
+    """
+    if not any(cell.strip() for cell in more):
+        return None
+    return (
+        f"has {len(columns) + len(more)} cells, the header {len(columns)} ({', '.join(columns)}); add the missing "
+        "column, or put a cell with a comma in quotes"
+    )
 
 
 def _check_depth(value: object) -> None:

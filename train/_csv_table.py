@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import surplus_cells
 
 
 def read_csv_table(
@@ -47,12 +48,9 @@ def read_csv_table(
         )
         raise ConfigError(f"{path}: {found}; expected {', '.join(required)} and, optionally, {', '.join(optional)}")
     for number, row in enumerate(rows, start=2):
-        more: Sequence[str] = row.get(None, ())
-        if any(cell.strip() for cell in more):
-            raise ConfigError(
-                f"{path}, row {number}: has {len(columns) + len(more)} cells, the header {len(columns)} "
-                f"({', '.join(columns)}); add the missing column, or put a cell with a comma in quotes"
-            )
+        fault = surplus_cells(row.get(None, ()), columns)
+        if fault is not None:
+            raise ConfigError(f"{path}, row {number}: {fault}")
     return tuple({name: (row.get(name) or "").strip() for name in (*required, *optional)} for row in rows)
 
 

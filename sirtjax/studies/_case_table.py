@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.parsing import surplus_cells
 
 
 def case_rows(
@@ -44,10 +45,7 @@ def case_rows(
     if twice:
         raise ConfigError(f"{path}: has the column {twice[0]!r} {header.count(twice[0])} times; remove one of them")
     for number, row in enumerate(rows, start=1):
-        more: Sequence[str] = row.pop(None, ())
-        if any(cell.strip() for cell in more):
-            raise ConfigError(
-                f"{path}, case {number}: has {len(header) + len(more)} cells, the header {len(header)} "
-                f"({', '.join(header)}); add the missing column, or put a cell with a comma in quotes"
-            )
+        fault = surplus_cells(row.pop(None, ()), header)
+        if fault is not None:
+            raise ConfigError(f"{path}, case {number}: {fault}")
     return rows
