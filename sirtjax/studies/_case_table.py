@@ -13,7 +13,7 @@ from sirtjax.parsing import surplus_cells
 def case_rows(
     path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]
 ) -> list[dict[str, str | None]]:
-    """Reads a table of cases with at least one row, all required columns and no unknown or repeated column.
+    """Reads a table of cases with at least one row, all required columns and no other or repeated column.
 
     Args:
       path: the CSV file.
