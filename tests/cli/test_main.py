@@ -108,10 +108,11 @@ def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
     assert said.stderr == ""
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_stopped_run_leaves_no_unfinished_files(tmp_path, name, code):
+def write_and_stop(name, before, folder):
+    """Writes a folder in a command that gets a signal meanwhile, whose effect was `before`."""
     stopped = (
-        "import os, signal, sys\nfrom sirtjax.cli.main import app, main\nfrom sirtjax.io import atomic_folder\n"
+        f"import os, signal, sys\nsignal.signal(signal.{name}, signal.{before})\n"
+        "from sirtjax.cli.main import app, main\nfrom sirtjax.io import atomic_folder\n"
         "@app.command('write')\n"
         "def write(path: str):\n"
         "    with atomic_folder(path) as folder:\n"
@@ -119,11 +120,22 @@ def test_a_stopped_run_leaves_no_unfinished_files(tmp_path, name, code):
         f"        os.kill(os.getpid(), signal.{name})\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", stopped, "write", str(tmp_path / "out")], capture_output=True, text=True, check=False
+    return subprocess.run(
+        [sys.executable, "-c", stopped, "write", str(folder)], capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_stopped_run_leaves_no_unfinished_files(tmp_path, name, code):
+    done = write_and_stop(name, "SIG_DFL", tmp_path / "out")
     assert (done.returncode, done.stderr) == (code, f"sirtjax: stopped by {name}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_is_respected(tmp_path):
+    done = write_and_stop("SIGHUP", "SIG_IGN", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out" / "half").is_file()
 
 
 def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
