@@ -80,5 +80,5 @@ def test_refuses():
     small = LabelMap.from_mask(np.ones((3, 3, 3)), Geometry.from_affine((3, 3, 3), np.eye(4)), name="liver")
     with pytest.raises(GeometryError, match="is not on the PET's grid"):
         segment_uptake(PET, get_uptake_rule("suv-4"), min_volume_ml=1.0, liver=small)
-    with pytest.raises(GeometryError, match="known_lesions .* is not on the PET's grid"):
+    with pytest.raises(GeometryError, match=r"known_lesions .* is not on the PET's grid"):
         segment_uptake(PET, get_uptake_rule("percist"), min_volume_ml=1.0, liver=LIVER, known_lesions=small)
