@@ -155,7 +155,8 @@ def _liver(path: Path, name: str | None, reference: Image | None, on_note: Note)
     masks = formats.read_masks(path, reference=reference)
     if name is None and len(masks) != 1:
         raise ConfigError(f"{path}: contains {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
-    chosen = next(iter(masks)) if name is None else formats.select_mask(masks, name).names[0][1]
+    selected = next(iter(masks.values())) if name is None else formats.select_mask(masks, name)
+    chosen = next(key for key, one in masks.items() if one is selected)
     liver, added = liver_with_enclosed(masks, chosen)
     if added is not None:
         inside = ", ".join(lesion for _, lesion in added.names)
