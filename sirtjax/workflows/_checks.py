@@ -31,6 +31,9 @@ from sirtjax.workflows._results import RegistrationSummary, VoiResult
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._viable_checks import viable_checks
 
+# Checks that state that the plan uses the measured lung shunt fraction after a correction.
+USED_SHUNT = ("SJ209", "SJ566", "SJ569")
+
 
 def case_checks(
     case: Case, products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult], deposit: ActivityAndDose
@@ -42,7 +45,7 @@ def case_checks(
     found += viable_checks(setting.vois, vois, resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm)
     found += _count_checks(case, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
-    found += setting.shunt.checks
+    found += [check for check in setting.shunt.checks if setting.uses_case_shunt or check.code not in USED_SHUNT]
     found += _constant_checks(case, setting)
     found += _method_checks(setting)
     found += _grid_checks(case, setting, vois)
@@ -159,15 +162,15 @@ def _lung_checks(
 ) -> list[Check]:
     protocol = setting.protocol
     own = setting.mapped.lungs
+    # With a shunt of their own, no injection has the one that was measured.
+    method = setting.shunt.method if setting.uses_case_shunt else None
     density = () if own is None else lung_density_checks(own.ct_mass_g, volume_ml=own.warped_ml)
     return [
         *(density if case.dose.lung_mass_g is None else ()),
         *(ct_lungs_checks(own.ct_seen_fraction) if own and case.dose.lung_mass_g is None else ()),
-        *(seen_lungs_checks(own.seen_fraction) if own and setting.shunt.method == "spect" else ()),
-        *dosimetry.lung_shunt_checks(
-            max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"
-        ),
-        *planar_limit_checks(setting.shunt.blur, device=protocol.device),
+        *(seen_lungs_checks(own.seen_fraction) if own and method == "spect" else ()),
+        *dosimetry.lung_shunt_checks(max(setting.shunts), device=protocol.device, planar=method == "planar"),
+        *(planar_limit_checks(setting.shunt.blur, device=protocol.device) if method else ()),
         *dosimetry.lung_dose_checks(
             deposit.lung_dose_gy,
             previous_gy=case.dose.previous_lung_gy,

@@ -56,7 +56,7 @@ def method_facts(
         MethodEntry("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
         MethodEntry("working grid", str(grid), _grid_source(case)),
         *_moved(case),
-        MethodEntry("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),
+        *_lung_shunt(setting),
         MethodEntry("lung mass", f"{setting.lungs.mass_g:.0f} g", setting.lungs.source),
         *_lung_dose(setting),
         MethodEntry("registration", registration_sentence(case, registered)),
@@ -65,6 +65,18 @@ def method_facts(
         ),
     ]
     return (*facts, *(MethodEntry(*row) for row in biology_facts(biology)))
+
+
+def _lung_shunt(setting: DosimetryContext) -> list[MethodEntry]:
+    """The lung shunt fraction of the case, if an injection has it, and those that the injections state."""
+    rows = []
+    if setting.uses_case_shunt:
+        rows.append(MethodEntry("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source))
+    for table in setting.injections:
+        if table.lung_shunt_fraction is not None:
+            value = f"{100 * table.lung_shunt_fraction:.3g} %"
+            rows.append(MethodEntry(f"lung shunt fraction, {table.territory}", value, "stated by the injection"))
+    return rows
 
 
 def _lung_dose(setting: DosimetryContext) -> tuple[MethodEntry, MethodEntry]:

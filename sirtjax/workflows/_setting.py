@@ -57,6 +57,11 @@ class DosimetryContext:
     record_checks: tuple[dosimetry.Check, ...] = ()
 
     @property
+    def uses_case_shunt(self) -> bool:
+        """Whether an injection has the lung shunt fraction of the case, not one of its own."""
+        return any(table.lung_shunt_fraction is None for table in self.injections)
+
+    @property
     def constant_gy_g_per_mbq(self) -> float:
         """K of local deposition; Gy kg/GBq and Gy g/MBq are the same number."""
         return float(self.nuclide.dose_constant_gy_kg_per_gbq)

@@ -103,6 +103,19 @@ def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path, ct_end
     assert ("extended by volume from the 5" in source) == ct_ends_too
 
 
+def test_an_injection_with_its_own_shunt_does_not_use_that_of_the_image(tmp_path):
+    """SJ611 is about the measured shunt; the row of an unused one in the methods would be taken for the used one."""
+    shown, geometry = truncated(UPTAKE + np.where(slab.LUNGS, 2.0, 0.0))
+    own = [{"territory": "whole liver", "activity_mbq": 2000.0, "lung_shunt_fraction": 0.031}]
+    tables = {"lung_shunt": {"method": "spect", "fraction": None, "source": None}}
+    case = slab.make_case(tmp_path, shown, lungs=slab.LUNGS, geometry=geometry, injections=own, **tables)
+    result = plan(case)
+    assert result.lung_shunt_fraction == pytest.approx(0.031)
+    assert "SJ611" not in slab.codes(result)
+    rows = [(row.name, row.value) for row in result.methods if row.name.startswith("lung shunt fraction")]
+    assert rows == [("lung shunt fraction, whole liver", "3.1 %")]
+
+
 def test_a_liver_partly_outside_the_image_has_a_warning(tmp_path):
     last = slab.SHAPE[0] - 9  # of the 24 layers of liver along x, 3 are outside
     geometry = Geometry.from_axes((last, *slab.SHAPE[1:]), spacing_mm=(slab.VOXEL_MM,) * 3, origin_mm=(0.0, 0.0, 0.0))
