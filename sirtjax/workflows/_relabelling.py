@@ -26,11 +26,13 @@ def relabelling(case: Case, source: io.Source) -> Relabelling | None:
       source: header of the activity image.
 
     Raises:
-      ConfigError: the header contradicts the case, a value is missing, or the image has several bed positions.
+      ConfigError: the header contradicts the case, a value or the time of an injection is missing, or the image has
+        several bed positions.
     """
     table = case.calibration.acquired_as
     if table is None:
         return None
+    _check_times(case, source)
     _check_header(table, source)
     start = _start(table, source)
     duration_s = _stated("frame_duration_s", table.frame_duration_s, source.frame_duration_s, "(0018,1242)", source)
@@ -69,6 +71,16 @@ def relabelling_checks(images: CaseImages) -> tuple[Check, ...]:
     if found is None:
         return ()
     return (make_check("SJ607", where=found.nuclide, value=found.factor),)
+
+
+def _check_times(case: Case, source: io.Source) -> None:
+    """Refuses an unknown injection: the corrected image never refers to it, and the header's can be of another day."""
+    unknown = [row.territory for row in case.injections if row.time is None]
+    if unknown and case.calibration.method == "absolute":
+        raise ConfigError(
+            f"{source.path}: {KEY}: the corrected image refers to the start of the acquisition, and the time of the "
+            f"injection into {', '.join(unknown)} is unknown; set injections.time"
+        )
 
 
 def _start(table: AcquiredAsTable, source: io.Source) -> datetime:
