@@ -58,13 +58,17 @@ def measured_activity(
     if images.background is not None:
         background, found = background_result(case, images, regions)
         checks += found
-    scale = (
-        _absolute_scale(regions, setting, deposit, decay) if decay is not None else _relative_scale(regions, deposit)
-    )
-    lungs = None
+    absolute = None if decay is None else _absolute_scale(regions, setting, deposit, decay)
+
+    def scale_with(lung_counts: float) -> ActivityScale:
+        return absolute or _relative_scale(regions, deposit, lung_counts)
+
+    lungs, lung_counts = None, 0.0
     if regions.lungs is not None:
-        lungs, found = measured_lungs(case, regions, regions.lungs, scale, setting, deposit)
+        lungs, found = measured_lungs(case, regions, regions.lungs, scale_with, setting, deposit)
         checks += found
+        lung_counts = regions.whole_lungs_total(regions.lungs)
+    scale = scale_with(lung_counts)
     extrahepatic = tuple(_extrahepatic(regions, name, scale, setting, deposit) for name in regions.extrahepatic)
     for row in extrahepatic:
         checks += extrahepatic_checks(
@@ -116,11 +120,9 @@ def _absolute_scale(
     return ActivityScale(regions.voxel_ml * 1e-6 * float(injected.sum()) / float(injected @ np.asarray(left)))
 
 
-def _relative_scale(regions: MeasuredRegions, deposit: ActivityAndDose) -> ActivityScale:
+def _relative_scale(regions: MeasuredRegions, deposit: ActivityAndDose, lung_counts: float) -> ActivityScale:
     """MBq per count: the injected activity is in liver, whole lungs and extrahepatic VOIs."""
-    counts = sum(regions.total(weight) for weight in (regions.liver, *regions.extrahepatic.values()))
-    if regions.lungs is not None and regions.volume_ml(regions.lungs.weight) > 0:
-        counts += regions.whole_lungs_total(regions.lungs)
+    counts = lung_counts + sum(regions.total(weight) for weight in (regions.liver, *regions.extrahepatic.values()))
     if counts <= 0:
         raise ConfigError("the activity image shows no counts in liver, lungs and extrahepatic VOIs; check the masks")
     return ActivityScale(deposit.injected_mbq / counts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float32
 from scipy import ndimage
@@ -20,7 +22,7 @@ def measured_lungs(
     case: Case,
     regions: MeasuredRegions,
     lungs: LungWeights,
-    scale: ActivityScale,
+    scale_with: Callable[[float], ActivityScale],
     setting: DosimetryContext,
     deposit: ActivityAndDose,
 ) -> tuple[MeasuredLungs, tuple[Check, ...]]:
@@ -30,7 +32,8 @@ def measured_lungs(
       case: case with the margin.
       regions: activity image and its regions.
       lungs: lungs on the grid of the activity image.
-      scale: conversion to MBq.
+      scale_with: conversion to MBq for the counts of the whole lungs. A relative calibration divides the injected
+        activity among liver, lungs and extrahepatic VOIs, so that each measurement has its own.
       setting: dose constant, lung mass and limits.
       deposit: activity and dose of the lung shunt of the case.
 
@@ -38,7 +41,6 @@ def measured_lungs(
       ConfigError: no lung remains without the margin.
     """
     margin_mm = case.after_treatment.lung_margin_mm
-    liver_mbq = scale.mbq(regions.total(regions.liver))
     seen_ml = regions.volume_ml(lungs.weight)
     if seen_ml <= 0:
         raise ConfigError("masks.lungs: no lung is in the activity image; check the mask, or remove it")
@@ -49,9 +51,9 @@ def measured_lungs(
     def measured(weight: Float32[np.ndarray, "i j k"], whole_ml: float, margin: float | None) -> LungMeasurement:
         volume_ml = regions.volume_ml(weight)
         extended = whole_ml / volume_ml
-        activity_mbq = extended * scale.mbq(regions.total(weight))
-        if margin is None:
-            activity_mbq = scale.mbq(regions.whole_lungs_total(lungs))
+        counts = regions.whole_lungs_total(lungs) if margin is None else extended * regions.total(weight)
+        scale = scale_with(counts)
+        activity_mbq, liver_mbq = scale.mbq(counts), scale.mbq(regions.total(regions.liver))
         error_mbq = None
         if noise is not None:
             # The noise of the part without blurred liver, for the volume that was measured.

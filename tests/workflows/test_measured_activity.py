@@ -334,6 +334,27 @@ def test_relative_calibration_has_fractions_and_no_balance(folder, tmp_path):
         verify(tmp_path, images={"activity": activity})
 
 
+def test_a_relative_calibration_divides_the_injected_activity_with_and_without_the_margin(folder, tmp_path):
+    """Counts of the liver in the base of the lungs: either way liver and lungs have the injected activity."""
+    for file in folder.glob("*.nii"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    values = image(level=0.0)
+    near = ball("lungs") & (case.distance_mm(case.points_of(FIELD)[..., 0, :], LIVER_MM) <= 44.0 + 30.0)
+    values[near] += 10 * CONCENTRATION["lungs"]
+    write_image(tmp_path, values, unit="counts")
+    activity = TABLE["images"]["activity"] | {"unit": "counts"}
+    table = {"images": {"activity": activity}, "calibration": {"method": "relative"}}
+    table |= masks(extrahepatic=None, background=None)
+    lungs = verify(tmp_path, **table).measured_activity.lungs
+    liver = CONCENTRATION["liver"] * inside_ml("liver")
+    within = float(near.sum()) * FIELD.voxel_volume_ml * 10 * CONCENTRATION["lungs"]
+    true = CONCENTRATION["lungs"] * inside_ml("lungs")
+    for part, counts in ((lungs.whole, true + within), (lungs.outside_margin, true)):
+        assert part.fraction == pytest.approx(counts / (counts + liver), rel=1e-4)
+        assert part.activity_mbq == pytest.approx(500.0 * part.fraction, rel=1e-4)
+        assert part.dose_gy == pytest.approx(49.771 * part.activity_mbq / 900.0, rel=1e-4)
+
+
 def test_a_pet_in_bq_per_ml_is_no_bremsstrahlung_spect(folder):
     assert "SJ608" not in codes(verify(folder))
 
@@ -450,6 +471,14 @@ def test_a_pet_with_the_label_of_gallium_is_that_of_yttrium(folder, tmp_path):
     assert by_factor.voi("liver").mean_gy == pytest.approx(plain.voi("liver").mean_gy, rel=2e-4)
     with pytest.raises(ConfigError, match="`acquired_as` requires `positron_fraction`"):
         loaded(tmp_path, calibration=TABLE["calibration"] | {"acquired_as": label})
+
+
+def test_a_pet_with_another_label_needs_the_time_of_every_injection(folder):
+    """The corrected image refers to the start of the acquisition, never to the injection."""
+    untimed = [{key: value for key, value in TABLE["injections"][0].items() if key != "time"}]
+    table = {"calibration": TABLE["calibration"] | {"acquired_as": LABEL}, "injections": untimed}
+    with pytest.raises(ConfigError, match=r"refers to the start .* injection into whole liver is unknown; set inject"):
+        verify(folder, **table)
 
 
 HEADER = {
