@@ -167,7 +167,8 @@ class _Treatment(_Part):
     territories: list[_Territory]
     objectives: list[_Objective]
     vois: list[_Voi]
-    lung_dose_gy: Finite | None
+    # Of the shunted activity, and of betas from the liver: neither is below 0.
+    lung_dose_gy: NotNegative | None
     provenance: _Provenance
     unreviewed_masks: list[str]
     checks: list[_Check]

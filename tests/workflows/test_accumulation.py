@@ -400,6 +400,15 @@ def test_a_changed_dose_is_refused(folder):
         summed(write_sum(folder))
 
 
+def test_a_lung_dose_below_zero_is_refused(folder):
+    """It would lower the cumulative lung dose of the other treatments."""
+    write_treatment(folder / "second", np.full(SHAPE, 40.0), GRID, masks(GRID), lungs_gy=-20.0)
+    with pytest.raises(
+        ImageFormatError, match=r"not the results\.json of .* \(lung_dose_gy: .* greater than or equal to 0"
+    ):
+        summed(write_sum(folder))
+
+
 def test_another_ct_and_a_failed_registration_are_refused(folder):
     hu = Volume(np.where(masks(GRID)["liver"], 60, 0).astype(np.int16), GRID, unit="HU")
     io.write_nifti(folder / "ct.nii.gz", hu)
