@@ -24,9 +24,7 @@ from sirtjax.dosimetry._biology import tcp_logit as tcp_logit
 from sirtjax.dosimetry._biology_parameters import ResponseParameters as ResponseParameters
 from sirtjax.dosimetry._biology_parameters import TissueParameters as TissueParameters
 from sirtjax.dosimetry._biology_parameters import get_response_parameters as get_response_parameters
-from sirtjax.dosimetry._biology_parameters import (
-    liver_complication_probability as liver_complication_probability,
-)
+from sirtjax.dosimetry._biology_parameters import liver_complication_probability as liver_complication_probability
 from sirtjax.dosimetry._biology_parameters import response_sets as response_sets
 from sirtjax.dosimetry._biology_parameters import tumour_control_probability as tumour_control_probability
 from sirtjax.dosimetry._bounds import activity_interval_mbq as activity_interval_mbq
@@ -57,6 +55,7 @@ from sirtjax.dosimetry._checks import positron_fraction_checks as positron_fract
 from sirtjax.dosimetry._checks import registration_checks as registration_checks
 from sirtjax.dosimetry._checks import small_lesion_checks as small_lesion_checks
 from sirtjax.dosimetry._checks import staged_activity_checks as staged_activity_checks
+from sirtjax.dosimetry._checks import stated_lung_mass_checks as stated_lung_mass_checks
 from sirtjax.dosimetry._checks import territory_overlap_checks as territory_overlap_checks
 from sirtjax.dosimetry._checks import tn_ratio_checks as tn_ratio_checks
 from sirtjax.dosimetry._checks import tumour_location_checks as tumour_location_checks
@@ -96,9 +95,7 @@ from sirtjax.dosimetry._dvh_exact import volume_fraction_at_dose as volume_fract
 from sirtjax.dosimetry._dvh_samples import histogram_size as histogram_size
 from sirtjax.dosimetry._dvh_smooth import smooth_cumulative_dvh as smooth_cumulative_dvh
 from sirtjax.dosimetry._dvh_smooth import smooth_differential_dvh_per_gy as smooth_differential_dvh_per_gy
-from sirtjax.dosimetry._dvh_smooth import (
-    smooth_dose_at_volume_fraction_gy as smooth_dose_at_volume_fraction_gy,
-)
+from sirtjax.dosimetry._dvh_smooth import smooth_dose_at_volume_fraction_gy as smooth_dose_at_volume_fraction_gy
 from sirtjax.dosimetry._dvh_smooth import smooth_volume_fraction_at_dose as smooth_volume_fraction_at_dose
 from sirtjax.dosimetry._dvh_traced import VoiSamples as VoiSamples
 from sirtjax.dosimetry._dvh_traced import traced_dose_at_fraction as traced_dose_at_fraction
@@ -175,6 +172,7 @@ from sirtjax.dosimetry._record_checks import albi_checks as albi_checks
 from sirtjax.dosimetry._record_checks import laboratory_checks as laboratory_checks
 from sirtjax.dosimetry._record_checks import recorded_activity_checks as recorded_activity_checks
 from sirtjax.dosimetry._record_checks import recorded_residual_checks as recorded_residual_checks
+from sirtjax.dosimetry._record_checks import stated_activity_checks as stated_activity_checks
 from sirtjax.dosimetry._record_checks import treatment_date_checks as treatment_date_checks
 from sirtjax.dosimetry._record_checks import vial_calibration_checks as vial_calibration_checks
 from sirtjax.dosimetry._shared_vials import SharedDelivery as SharedDelivery
@@ -371,6 +369,8 @@ __all__ = [
     "sphere_self_fraction",
     "split_proportions",
     "staged_activity_checks",
+    "stated_activity_checks",
+    "stated_lung_mass_checks",
     "superposed_dose_gy",
     "tcp_linear_logit",
     "tcp_logit",

@@ -46,6 +46,11 @@ _RULES: tuple[CheckRule, ...] = (
         unit="g",
     ),
     _rule(
+        "SJ315", "warning", "Implausible lung mass",
+        "the stated lung mass is {value} {unit}, expected {limit} {unit}: check its unit, the lung dose depends on it",
+        limit=(100.0, 3000.0), unit="g",
+    ),
+    _rule(
         "SJ306", "info", "Planar lung shunt fraction",
         "the lung shunt fraction is planar, without attenuation correction: on average {limit} above SPECT",
         limit=0.027, unit="1", source="Bastiaannet et al., planar against SPECT/CT lung shunt fraction",
@@ -106,6 +111,11 @@ _RULES: tuple[CheckRule, ...] = (
         "SJ506", "warning", "Injection without a target",
         "{where}: no target is in this territory, so the split with the largest margin would omit it; all activities "
         "were reduced alike. Remove the injection, or state activities",
+    ),
+    _rule(
+        "SJ507", "warning", "Implausible activity of an injection",
+        "{where}: the activity is {value} {unit}, expected {limit} {unit}: check its unit, 1 GBq is 1000 MBq",
+        limit=(20.0, 25000.0), unit="MBq",
     ),
     _rule(
         "SJ510", "info", "Verification without a plan",

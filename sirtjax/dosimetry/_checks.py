@@ -227,6 +227,14 @@ def lungs_missing_checks(*, lung_mask: bool, lung_mass_g: float | None) -> tuple
     return () if lung_mask else (make_check("SJ305", value=lung_mass_g),)
 
 
+def stated_lung_mass_checks(lung_mass_g: float | None) -> tuple[Check, ...]:
+    """Returns SJ315: a stated lung mass is not that of an adult; None if it was not stated."""
+    limit = RULES["SJ315"].limit
+    if lung_mass_g is None or not isinstance(limit, tuple) or limit[0] <= lung_mass_g <= limit[1]:
+        return ()
+    return (make_check("SJ315", value=_finite_number("lung mass", lung_mass_g)),)
+
+
 def calibration_checks(image: str, *, reference_time_known: bool) -> tuple[Check, ...]:
     """Returns SJ601: an absolute activity image without reference time."""
     return () if reference_time_known else (make_check("SJ601", where=image),)

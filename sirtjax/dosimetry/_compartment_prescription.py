@@ -13,6 +13,7 @@ from sirtjax.dosimetry._checks import (
     liver_volume_checks,
     lung_shunt_checks,
     lungs_missing_checks,
+    stated_lung_mass_checks,
     tn_ratio_checks,
     unverified_checks,
 )
@@ -24,7 +25,7 @@ from sirtjax.dosimetry._outcome_model import OutcomeModel
 from sirtjax.dosimetry._prescribe import prescribe
 from sirtjax.dosimetry._prescription import Injection, Prescription
 from sirtjax.dosimetry._protocol import Protocol, load_protocol
-from sirtjax.dosimetry._record_checks import laboratory_checks
+from sirtjax.dosimetry._record_checks import laboratory_checks, stated_activity_checks
 from sirtjax.errors import InputError
 from sirtjax.parsing import json_value
 
@@ -209,10 +210,15 @@ def prescribe_compartments(
     plan = prescribe(vois, objectives, [injection], strategy=strategy, outcome=outcome)
     rows = chosen.single if (method or chosen.method) == "single" else chosen.multi
     blood = laboratory_checks(bilirubin_umol_per_l=bilirubin_umol_per_l, albumin_g_per_l=None, objectives=rows)
+    stated = () if activity_mbq is None else stated_activity_checks(TERRITORY, activity_mbq=activity_mbq)
     return CompartmentPrescription(
         protocol=chosen,
         plan=plan,
-        checks=_checks(chosen, patient, nuclide, density, lung_mass) + blood + _response_checks(outcome) + plan.checks,
+        checks=_checks(chosen, patient, nuclide, density, lung_mass)
+        + stated
+        + blood
+        + _response_checks(outcome)
+        + plan.checks,
         nuclide=nuclide,
         density_g_per_ml=density,
         lung_mass_g=lung_mass,
@@ -236,6 +242,7 @@ def _checks(
         found += tn_ratio_checks(tumour.name, tn_ratio=tumour.tn_ratio)
     found += lung_shunt_checks(patient.lung_shunt_fraction, device=protocol.device)
     found += lungs_missing_checks(lung_mask=patient.lung_mass_g is not None, lung_mass_g=lung_mass)
+    found += stated_lung_mass_checks(patient.lung_mass_g)
     found += constant_checks(
         "dose constant",
         used=nuclide.dose_constant_gy_kg_per_gbq,

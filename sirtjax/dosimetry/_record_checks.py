@@ -12,6 +12,19 @@ from sirtjax.dosimetry._protocol import ProtocolObjective
 from sirtjax.errors import InputError
 
 
+def stated_activity_checks(territory: str, *, activity_mbq: float) -> tuple[Check, ...]:
+    """Returns SJ507: a stated activity that is probably in another unit.
+
+    Args:
+      territory: territory of the injection.
+      activity_mbq: activity as stated; 0 is accepted.
+    """
+    limit = RULES["SJ507"].limit
+    if not isinstance(limit, tuple) or activity_mbq == 0 or limit[0] <= activity_mbq <= limit[1]:
+        return ()
+    return (make_check("SJ507", where=territory, value=activity_mbq),)
+
+
 def recorded_activity_checks(territory: str, *, change: float, limit: float | None = None) -> tuple[Check, ...]:
     """Returns SJ550: the activity of an injection contradicts the measurements of its vials.
 

@@ -46,6 +46,9 @@ def case_checks(
     found += _count_checks(case, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
     found += [check for check in setting.shunt.checks if setting.uses_case_shunt or check.code not in USED_SHUNT]
+    for table in setting.injections:
+        if table.activity_mbq is not None:
+            found += dosimetry.stated_activity_checks(table.territory, activity_mbq=table.activity_mbq)
     found += _constant_checks(case, setting)
     found += _method_checks(setting)
     found += _grid_checks(case, setting, vois)
@@ -177,6 +180,7 @@ def _lung_checks(
             single_limit_gy=protocol.lung_single.value,
             cumulative_limit_gy=protocol.lung_cumulative.value,
         ),
+        *dosimetry.stated_lung_mass_checks(case.dose.lung_mass_g),
         *dosimetry.lungs_missing_checks(lung_mask=products.lungs is not None, lung_mass_g=setting.lungs.mass_g),
     ]
 

@@ -101,6 +101,18 @@ def test_codes_are_unique_and_documented():
             "SJ106",
         ),
         (
+            lambda: d.stated_activity_checks("right", activity_mbq=20.0),
+            lambda: d.stated_activity_checks("right", activity_mbq=2.15),
+            "SJ507",
+        ),
+        (
+            lambda: d.stated_activity_checks("right", activity_mbq=25000.0),
+            lambda: d.stated_activity_checks("right", activity_mbq=2.15e6),
+            "SJ507",
+        ),
+        (lambda: d.stated_lung_mass_checks(100.0), lambda: d.stated_lung_mass_checks(0.9), "SJ315"),
+        (lambda: d.stated_lung_mass_checks(None), lambda: d.stated_lung_mass_checks(9000.0), "SJ315"),
+        (
             lambda: d.lungs_missing_checks(lung_mask=True, lung_mass_g=820.0),
             lambda: d.lungs_missing_checks(lung_mask=False, lung_mass_g=1000.0),
             "SJ305",
