@@ -11,6 +11,9 @@ from sirtjax.errors import ConfigError, InputError
 from sirtjax.reports._overwritten import refuse_outputs_that_are_inputs
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sirtjax.io import Image
     from sirtjax.spatial import Transform
     from sirtjax.volume import Geometry, LabelMap, Volume
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 Order = Literal["linear", "cubic", "nearest"]
 Note = Callable[[str], None]
 LARGEST_FILL = 3.4028234663852886e38  # of float32, in which images are written
+FADED_MM = 1.0  # a field that moves no face of its grid by more is not cut off there
 POINT_SUFFIXES = (".csv", ".fcsv", ".json")
 
 
@@ -89,7 +93,7 @@ def warp_file(
     on_step("reading")
     grid = None if reference is None else _image(reference, reference_series).geometry
     if points:
-        done = _warp_points(source, list(transforms), grid, output, invert=invert, force=force)
+        done = _warp_points(source, list(transforms), grid, output, invert=invert, force=force, on_note=on_note)
     elif grid is None:
         raise ConfigError(f"{source}: --reference is missing: the image that defines the output grid")
     else:
@@ -112,6 +116,18 @@ class _How:
     paths: list[Path]
     invert: bool
     on_note: Note
+
+    def note_cut_off(self, pull: Transform, output: Path) -> None:
+        """Prints a note if a field that does not fade ends inside the output grid."""
+        import numpy as np
+
+        ends = [np.array([0, n - 1]) for n in self.grid.shape]
+        corners = self.grid.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
+        if _outside_field(pull, corners).any():
+            self.on_note(
+                f"{output}: the displacement field ends inside the grid of the reference, and does not fade at its "
+                "faces; nothing moves beyond them"
+            )
 
 
 def _check_options(
@@ -158,6 +174,7 @@ def _warp_image(
     from sirtjax import io, spatial
 
     pull = io.read_composed_transform(how.paths, how.grid, volume.geometry, invert=how.invert)
+    how.note_cut_off(pull, output)
     if activity:
         try:
             result = spatial.resample_activity(volume, how.grid, transform=pull)
@@ -204,6 +221,7 @@ def _warp_labels(path: Path, how: _How, output: Path, *, contoured_on: Path | No
         # Masks of one file share a grid; those of a folder need not.
         if mask.geometry not in pulls:
             pulls[mask.geometry] = io.read_composed_transform(how.paths, how.grid, mask.geometry, invert=how.invert)
+            how.note_cut_off(pulls[mask.geometry], output)
         pull = pulls[mask.geometry]
         warped_masks[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
     if output.name.lower().endswith(io.SEG_NRRD_SUFFIX):
@@ -255,7 +273,14 @@ def _values(path: Path, masks: dict[str, LabelMap]) -> dict[str, int]:
 
 
 def _warp_points(
-    path: Path, transforms: list[Path], grid: Geometry | None, output: Path, *, invert: bool, force: bool
+    path: Path,
+    transforms: list[Path],
+    grid: Geometry | None,
+    output: Path,
+    *,
+    invert: bool,
+    force: bool,
+    on_note: Note,
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -263,14 +288,40 @@ def _warp_points(
 
     lists = io.read_points(path)
     chain = io.read_transforms(transforms, grid)
-    moved, farthest_mm = [], 0.0
+    moved, farthest_mm, beyond = [], 0.0, 0
     for one in lists:
-        points = one.points_mm
+        points, outside = one.points_mm, np.zeros(len(one.points_mm), bool)
         for step in chain if invert else reversed(chain):
+            before = points
             move = spatial.inverse_transform_points if invert else spatial.transform_points
             points = np.asarray(move(step, points))
+            outside |= _outside_field(step, points if invert else before)
+        beyond += int(outside.sum())
         farthest_mm = max(farthest_mm, float(np.linalg.norm(points - one.points_mm, axis=-1).max()))
         moved.append(replace(one, points_mm=points))
     io.write_points(output, moved, force=force)
     count = sum(len(one.points_mm) for one in lists)
+    if beyond:
+        on_note(
+            f"{output}: {beyond} of {count} points are outside the grid of a displacement field that does not fade at "
+            "its faces, and the field does not move them; use a transform whose grid contains them, such as an .h5"
+        )
     return {"points": count, "to": "reference" if invert else "floating image", "farthest_mm": farthest_mm}
+
+
+def _outside_field(step: Transform, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Returns which points (n,) are outside a field that moves its faces, where such a field is cut off."""
+    import numpy as np
+
+    from sirtjax import spatial
+
+    nowhere: NDArray[np.bool_] = np.zeros(len(points_mm), bool)
+    if not isinstance(step, spatial.DisplacementField):
+        return nowhere
+    array = np.asarray(step.array)
+    faces = [np.take(array, end, axis) for axis in range(3) for end in (0, -1)]
+    if max(float(np.abs(face).max()) for face in faces) <= FADED_MM:
+        return nowhere
+    index = step.geometry.to_voxel(points_mm)
+    outside: NDArray[np.bool_] = ~((index >= -0.5) & (index <= np.asarray(step.geometry.shape) - 0.5)).all(axis=-1)
+    return outside

@@ -237,6 +237,25 @@ def test_points_both_ways(run, files, tmp_path):
     np.testing.assert_allclose(back.points_mm, POINTS, atol=1e-2)
 
 
+def test_what_a_cut_off_field_does_not_move_is_noted(run, files, tmp_path):
+    """A NIfTI field holds the affine part too, so that it does not fade at its faces, beyond which nothing moves."""
+    io.write_transform(tmp_path / "field.nii.gz", FIELD, reference=BOX)
+    far = np.array([[0.0, 300.0, 0.0]])
+    io.write_points(tmp_path / "p.csv", [io.PointList(points_mm=np.concatenate([POINTS, far]))])
+    done = run("warp", tmp_path / "p.csv", "-t", tmp_path / "field.nii.gz", "-o", tmp_path / "there.csv")
+    assert done.code == 0 and "1 of 13 points are outside the grid of a displacement field" in done.err
+    back = run("warp", tmp_path / "there.csv", "-t", tmp_path / "field.nii.gz", "-o", tmp_path / "q.csv", "--invert")
+    assert back.code == 0 and "1 of 13 points are outside" in back.err
+    np.testing.assert_allclose(io.read_points(tmp_path / "q.csv")[0].points_mm[:-1], POINTS, atol=1e-2)
+    for name, noted in (("field.nii.gz", True), ("field.h5", False)):
+        folder = tmp_path if noted else files
+        given = ("-t", folder / name, "-r", files / "reference.nii.gz", "-o", tmp_path / f"{noted}.nii.gz")
+        done = run("warp", files / "image.nii.gz", *given)
+        assert done.code == 0 and ("the displacement field ends inside the grid" in done.err) == noted
+        done = run("warp", tmp_path / "p.csv", "-t", folder / name, "-o", tmp_path / f"{noted}.csv")
+        assert ("points are outside" in done.err) == noted
+
+
 def test_a_contour_goes_with_its_image(run, files, tmp_path):
     """A curve on the lesion's surface, carried with --invert, lies on the surface of the warped label."""
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)

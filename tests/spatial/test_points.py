@@ -49,6 +49,22 @@ def test_affine_is_exact():
     np.testing.assert_allclose(inverse_transform_points(AffineTransform(MATRIX), there), POINTS, atol=1e-9)
 
 
+@pytest.mark.parametrize("shift_mm", [30.0, 300.0])
+def test_a_field_that_holds_a_whole_transform_is_undone_inside_its_grid(shift_mm):
+    """Beyond the grid nothing moves, so that a point there is taken to itself as well."""
+    grid = Geometry.from_axes((24, 20, 22), spacing_mm=(9.0, 10.0, 9.0), origin_mm=(-100, -90, -100))
+    whole = AffineTransform(rigid_matrix((0.05, -0.08, 0.1), (shift_mm, -0.5 * shift_mm, 20.0), (3, 4, 5)))
+    centres = voxel_centres_mm(grid)
+    waves = 4.0 * np.sin(centres / 40.0)
+    field = DisplacementField((transform_points(whole, centres + waves) - centres).astype(np.float32), grid)
+    points = np.random.default_rng(3).uniform(-85, 85, (400, 3))
+    there = transform_points(field, points)
+    np.testing.assert_allclose(inverse_transform_points(field, there), points, atol=1e-2)
+    # What no point of the grid reaches stays where it is, as forwards.
+    far = np.array([[0.0, 2000.0, 0.0]])
+    np.testing.assert_allclose(inverse_transform_points(field, far), far)
+
+
 def test_a_field_that_stretches_to_three_times_is_solved_too():
     """There the displacement changes by more than its distance, where whole steps run away."""
     grid = Geometry.from_axes((61, 21, 21), spacing_mm=(2, 6, 6), origin_mm=(-60, -60, -60))
