@@ -81,10 +81,9 @@ def tune(
     note(f"written to {output}")
     if found.failed:
         first, count = next(iter(found.failed)), len(found.rows) + len(found.failed)
-        raise ComputationError(
-            f"{len(found.failed)} of {count} cases could not be registered and are not in the RRMSD; the first is "
-            f"{first}: {found.failed[first]}"
-        )
+        effect = "are not in the RRMSD" if found.rows else "nothing was measured"
+        told = f"{len(found.failed)} of {count} cases could not be registered and {effect}"
+        raise ComputationError(f"{told}; the first is {first}: {found.failed[first]}")
     if found.surface.best is None:
         raise ComputationError("no point has an RMSD; look at the statuses in results.csv")
 

@@ -14,7 +14,7 @@ from sirtjax.studies._descent_steps import Descent, DescentStep, learned_weights
 from sirtjax.studies._gradient_record import GradientRecord
 from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, GridPoint
-from sirtjax.studies._tune_record import Record, check_outputs, state_of
+from sirtjax.studies._tune_record import Record, check_outputs, remove_summaries, state_of
 from sirtjax.studies._tune_surface import MIN_GAIN_MM, Surface, make_surface
 from sirtjax.studies._tune_trials import CaseTrials
 from sirtjax.studies._weight_search import WeightSearch, base_config, write_best
@@ -191,6 +191,9 @@ def _write(output: Path, base: RegistrationConfig, search: GradientSearch) -> No
     from sirtjax.studies._descent_files import descent_curves, write_descent
 
     cases = len(search.rows)
+    remove_summaries(output)
+    if not cases:
+        return
     count = f"{cases} case{'s' if cases != 1 else ''}" + (f" ({len(search.failed)} failed)" if search.failed else "")
     write_descent(output / "descent.csv", search.steps, search.surface)
     if search.steps:

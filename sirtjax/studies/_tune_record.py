@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from sirtjax.registration import RegistrationConfig, Trial
 
 RESULTS, STATE = "results.csv", "tune.json"
-OUTPUTS = (
-    RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml", "gradients.csv", "descent.csv",
-    "descent.png",
-)  # fmt: skip
+# Files that are computed from the rows at the end of a search.
+SUMMARIES = ("surface.csv", "surface.png", "surface.svg", "best.toml", "descent.csv", "descent.png")
+OUTPUTS = (RESULTS, STATE, *SUMMARIES[:4], "gradients.csv", *SUMMARIES[4:])
 FIGURES = (
     "rmsd_mm", "msd_mm", "mcd_mm", "dsc", "tre_mm", "folding_fraction", "deformed_rmsd_mm", "affine_rmsd_mm",
 )  # fmt: skip
@@ -56,6 +55,16 @@ def check_outputs(folder: Path, inputs: Iterable[Path | None]) -> None:
     from sirtjax.reports import refuse_outputs_that_are_inputs
 
     refuse_outputs_that_are_inputs([folder / name for name in OUTPUTS], inputs)
+
+
+def remove_summaries(folder: Path) -> None:
+    """Removes the files that an earlier search computed from its rows, which other rows may contradict.
+
+    Args:
+      folder: folder of the search.
+    """
+    for name in SUMMARIES:
+        (folder / name).unlink(missing_ok=True)
 
 
 class Record:

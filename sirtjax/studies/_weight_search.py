@@ -11,7 +11,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.parsing import json_value
 from sirtjax.studies._tune_cases import read_list
 from sirtjax.studies._tune_grid import Grid, make_grid
-from sirtjax.studies._tune_record import Record, Row, check_outputs, state_of
+from sirtjax.studies._tune_record import Record, Row, check_outputs, remove_summaries, state_of
 from sirtjax.studies._tune_surface import Surface, make_surface, surface_picture, write_surface
 from sirtjax.studies._tune_trials import CaseTrials
 
@@ -156,11 +156,20 @@ def search_weights(
 
 
 def base_config(preset: str, path: Path | None, settings: Sequence[str]) -> RegistrationConfig:
-    """Returns the preset, or the configuration file, with its overrides."""
+    """Returns the preset, or the configuration file, with its overrides.
+
+    Raises:
+      ConfigError: a value is not allowed, or the preset has a network.
+    """
     from sirtjax import registration
 
     base = registration.load_preset(preset) if path is None else registration.read_registration_config(path)
-    return registration.apply_overrides(base, list(settings))
+    base = registration.apply_overrides(base, list(settings))
+    if base.network is not None:
+        raise ConfigError(
+            f"a search of weights does not support preset {base.name}, which has a network; choose another preset"
+        )
+    return base
 
 
 def _announced(grid: Grid, cases: int) -> str:
@@ -178,6 +187,9 @@ def _write(output: Path, base: RegistrationConfig, search: WeightSearch) -> None
     from sirtjax.reports import sweep_figure
 
     grid, surface, cases = search.grid, search.surface, len(search.rows)
+    remove_summaries(output)
+    if not cases:
+        return
     write_surface(output / "surface.csv", grid, surface)
     count = f"{cases} case{'s' if cases != 1 else ''}" + (f" ({len(search.failed)} failed)" if search.failed else "")
     figure = sweep_figure(surface_picture(grid, surface, title=f"RRMSD of {base.name} over {count}"))

@@ -210,6 +210,28 @@ def test_a_case_that_fails_does_not_stop_the_others(run, training, engine, tmp_p
     assert "over 1 case (1 failed)" in (tmp_path / "out" / "best.toml").read_text()
 
 
+SUMMARIES = ("surface.csv", "surface.png", "surface.svg", "best.toml")
+
+
+def test_a_search_without_a_usable_case_leaves_no_result(run, training, engine, tmp_path):
+    """Nor does the result of an earlier search stay, whose files have changed since."""
+    out = tmp_path / "out"
+    assert run("tune", training / "cases.csv", "-o", out, *SMALL).code == 0
+    assert all((out / name).exists() for name in SUMMARIES)
+    cases = tmp_path / "cases.csv"
+    cases.write_text("case,reference,floating,ref_labels,flo_labels\na,b.nii.gz,c.nii.gz,d.nii.gz,e.nii.gz\n")
+    done = run("tune", cases, "-o", out, *SMALL, "--resume")
+    assert done.code == 1 and "1 of 1 cases could not be registered and nothing was measured" in done.err
+    assert not any((out / name).exists() for name in SUMMARIES) and (out / "results.csv").exists()
+
+
+def test_a_preset_with_a_network_is_refused_at_once(run, training, engine, tmp_path):
+    for more in ((), ("--gradient",)):
+        done = run("tune", training / "cases.csv", "-o", tmp_path / "out", "--preset", "network", *more)
+        assert done.code == 2 and "does not support preset network, which has a network" in done.err
+        assert not (tmp_path / "out").exists()
+
+
 def test_failures_count_before_the_error(run, training, engine, tmp_path):
     def evaluate_weights(bench, tables, **given):
         trials = Engine.evaluate_weights(engine, bench, tables, **given)

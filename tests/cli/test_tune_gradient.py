@@ -224,3 +224,13 @@ def test_true_registrations_are_descended(run, cases, monkeypatch, tmp_path):
     again = run("tune", listed, "-o", out, *settings, *given, "--resume")
     assert again.code == 0 and again.out == done.out
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".png"} == before
+
+
+def test_a_descent_without_a_usable_case_leaves_no_result(run, cases, engine, tmp_path):
+    out = tmp_path / "out"
+    assert run("tune", cases, "-o", out, "--gradient", "--steps", 1).code == 0
+    missing = tmp_path / "cases.csv"
+    missing.write_text("case,reference,floating,ref_labels,flo_labels\na,b.nii.gz,c.nii.gz,d.nii.gz,e.nii.gz\n")
+    done = run("tune", missing, "-o", out, "--gradient", "--steps", 1, "--resume")
+    assert done.code == 1 and "nothing was measured" in done.err
+    assert {path.name for path in out.iterdir()} == {"results.csv", "gradients.csv", "tune.json"}
