@@ -224,6 +224,12 @@ def _finish(
     if again:
         found = _judged(again, _start(again, size, config, seed, mesh), config)
         results |= {number: successful(result, results[number]) for number, result in found.items()}
+    rest = {number: ready for number, ready in batch if number not in dict(again)}
+    unmarked = [(number, ready.without_landmarks(results[number], config=config)) for number, ready in rest.items()]
+    free = [(number, other) for number, other in unmarked if other is not None]
+    if free:
+        for number, result in _judged(free, _start(free, size, config, seed, mesh), config).items():
+            results[number] = rest[number].with_landmarks_checked(results[number], result, config=config)
     return results
 
 

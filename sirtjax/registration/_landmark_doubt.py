@@ -1,9 +1,9 @@
-"""Landmarks that contradict the images and the livers at a rigid map found without the masks."""
+"""Landmarks that contradict the images and the livers at a map found without them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._landmarks import Landmarks, mass_centre_mm
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks
-from sirtjax.spatial import AffineTransform, Transform, transform_points
+from sirtjax.spatial import Transform, transform_points
 
 # A landmark that a rigid map of agreeing images and livers misses by more, in mm, is marked at different places.
 MAX_MISSED_MM = 20.0
@@ -22,7 +22,7 @@ NOTED_MM, MAX_PULLED_MM = MAX_MISSED_MM / 2, 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarkCheck:
-    """Landmarks, and their positions in the floating image by a rigid map.
+    """Landmarks, and their positions in the floating image by a map that they did not guide.
 
     Attributes:
       names: names of the n landmarks that guide.
@@ -30,6 +30,7 @@ class LandmarkCheck:
       floating_mm: (n, 3) marked positions in the floating image.
       mapped_mm: (n, 3) positions in the floating image by the map.
       liver_mm: (3,) distance from the centroid of the reference's liver, moved by the map, to that of the floating one.
+      without: input that did not guide the map, "masks" or "landmarks".
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class LandmarkCheck:
     floating_mm: Float64[np.ndarray, "n 3"]
     mapped_mm: Float64[np.ndarray, "n 3"]
     liver_mm: Float64[np.ndarray, "3"]
+    without: Literal["masks", "landmarks"] = "masks"
 
     @property
     def sentence(self) -> str | None:
@@ -54,8 +56,8 @@ class LandmarkCheck:
         if not (apart := self._listed(self._unexplained_mm(self.floating_mm) > NOTED_MM)):
             return None
         return (
-            f"registered without the masks, these landmarks are more than {NOTED_MM:g} mm from their positions in the "
-            f"floating image: {apart}; check their names and positions"
+            f"registered without the {self.without}, these landmarks are more than {NOTED_MM:g} mm from their "
+            f"positions in the floating image: {apart}; check their names and positions"
         )
 
     def is_followed(self, transform: Transform) -> bool:
@@ -85,17 +87,19 @@ class LandmarkCheck:
 def check_landmarks(
     sides: tuple[ImageWithMasks, ImageWithMasks],
     landmarks: Landmarks,
-    start: AffineTransform,
+    start: Transform,
     *,
     config: RegistrationConfig,
+    without: Literal["masks", "landmarks"] = "masks",
 ) -> LandmarkCheck:
-    """Returns the landmarks that guide, compared at a rigid map found without the masks.
+    """Returns the landmarks that guide, compared at a map that they did not guide.
 
     Args:
       sides: both images with their guiding masks, the liver among them.
       landmarks: centroids of the landmark masks, then the points; the points are compared only if they guide.
-      start: the rigid map.
+      start: the map: rigid without the masks, otherwise the result of a registration.
       config: the guided preset.
+      without: input that did not guide the map.
     """
     names = sides[0].landmark_names()
     if config.weights.landmarks > 0:
@@ -111,4 +115,5 @@ def check_landmarks(
         floating_mm=floating,
         mapped_mm=np.asarray(transform_points(start, reference), np.float64),
         liver_mm=livers[1] - np.asarray(transform_points(start, livers[0][None]))[0],
+        without=without,
     )

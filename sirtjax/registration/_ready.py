@@ -109,6 +109,48 @@ class Ready:
             return None
         return replace(self.from_start(result.restart, config=config), notes=(*self.notes, RESTARTED), again=True)
 
+    def without_landmarks(self, result: RegistrationResult, *, config: RegistrationConfig) -> Ready | None:
+        """Returns the same patient guided only by the liver, which shows landmarks at wrong positions.
+
+        The compiled program is that of the registration with landmarks.
+
+        Args:
+          result: result with the landmarks.
+          config: preset.
+
+        Returns:
+          None if no landmark guides, the result is not a success, or a restart has compared them already.
+        """
+        masks = bool(self.sides[0].landmark_names()) and float(self.pair.mask_weight[1]) > 0
+        points = config.weights.landmarks > 0 and bool(np.any(self.landmarks.weight > 0))
+        if self.again or result.status is not Status.SUCCESS or not (masks or points):
+            return None
+        one, two = (ImageWithMasks(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in self.sides)
+        pair = replace(
+            self.pair,
+            mask_weight=np.array([self.pair.mask_weight[0], 0.0], np.float32),
+            landmarks_weight=np.zeros_like(self.pair.landmarks_weight),
+        )
+        return replace(self, pair=pair, sides=(one, two), landmarks=match_landmarks({}, {}))
+
+    def with_landmarks_checked(
+        self, result: RegistrationResult, free: RegistrationResult, *, config: RegistrationConfig
+    ) -> RegistrationResult:
+        """Returns a result with the landmarks that contradict the images and the livers.
+
+        Args:
+          result: result with the landmarks, a success.
+          free: result of `without_landmarks`.
+          config: preset.
+        """
+        if free.status is not Status.SUCCESS:
+            return result
+        check = check_landmarks(self.sides, self.landmarks, free.transform, config=config, without="landmarks")
+        if check.note is None:
+            return result
+        status = Status.MASK_IN_DOUBT if check.is_followed(result.transform) else result.status
+        return replace(result, status=status, notes=(*result.notes, check.note))
+
 
 def make_ready(
     reference: Volume,

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from sirtjax.errors import ConfigError
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._inputs import check_liver
+from sirtjax.registration._inputs import check_image, check_liver
 from sirtjax.registration._network_livers import with_liver_agreement
 from sirtjax.registration._prepare import LIVER_NAME, Masks
 from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
@@ -86,7 +86,11 @@ def register(
         ready = ready.from_field(field, config=config)
     result = _solved(ready, config=config, seed=seed)
     other = ready.restarted(result, config=config)
-    result = result if other is None else successful(_solved(other, config=config, seed=seed), result)
+    if other is not None:
+        result = successful(_solved(other, config=config, seed=seed), result)
+    elif (free := ready.without_landmarks(result, config=config)) is not None:
+        found = _solved(free, config=config, seed=seed)
+        result = ready.with_landmarks_checked(result, found, config=config)
     return result if livers is None else with_liver_agreement(result, *livers, floating_grid=floating.geometry)
 
 
@@ -127,18 +131,21 @@ def predicted_start(
 
     Raises:
       ModelError: the network cannot be loaded.
-      GeometryError, ConfigError: as `register`.
+      GeometryError, ConfigError: as `register`, before anything is computed.
     """
     # Most registrations need no network, and so not the second that flax takes to load.
     from sirtjax.registration_networks import load_registration_model, network_displacement
 
     model = load_registration_model("" if config.network is None else config.network.model)
+    # Input that a later step would refuse is refused before the affine stage, which takes most of the time.
+    for role, volume, own in (("reference", reference, masks[0]), ("floating", floating, masks[1])):
+        check_image(volume, role)
+        model.spec.scale_of(volume)
+        check_liver(own, volume, role)
     only = affine_stage_of(config)
     ready = make_ready(reference, floating, config=only, start=start)
     ready = with_better_start(ready, config=only, seed=seed)
     affine = AffineTransform(np.asarray(solved_host(ready, config=only, seed=seed).affine, np.float64))
-    check_liver(masks[0], reference, "reference")
-    check_liver(masks[1], floating, "floating")
     livers = [None, None] if model.spec.network.inputs == 1 else [side.get(LIVER_NAME) for side in masks]
     found = network_displacement(
         model, reference, floating, affine, reference_liver=livers[0], floating_liver=livers[1]

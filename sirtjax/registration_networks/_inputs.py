@@ -100,14 +100,7 @@ def _grid_around(point_mm: NDArray[np.float64], spec: RegistrationModelSpec) -> 
 
 def _side(volume: Volume, grid: Geometry, spec: RegistrationModelSpec, liver: LabelMap | None) -> FloatArray:
     """One image as the network sees it (i, j, k, inputs): scaled, with the liver next to it."""
-    modality = "CT" if volume.unit == "HU" else "MR"
-    scale = spec.preprocessing.scale_of(modality)
-    if scale is None or volume.unit not in ("HU", "1"):
-        known = " and ".join(one.modality for one in spec.preprocessing.intensities)
-        raise ConfigError(
-            f"the network {spec.name} compares {known} images, this one has the unit {volume.unit}; "
-            "choose another preset"
-        )
+    scale = spec.scale_of(volume)
     array = np.asarray(volume.array, np.float32)
     # The window of an MR image is that of the whole image, whatever part of it the grid shows.
     low, high = intensity_window(array, scale)

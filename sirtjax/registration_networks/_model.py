@@ -14,10 +14,11 @@ from pydantic import Field, ValidationError
 
 from sirtjax import networks
 from sirtjax.config import Table
-from sirtjax.errors import ModelError
+from sirtjax.errors import ConfigError, ModelError
 from sirtjax.io import MODEL_NAME, Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import CascadeConfig, Variables
-from sirtjax.preprocess import FixedPreprocessing
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale
+from sirtjax.volume import Volume
 
 Count = Annotated[int, Field(ge=8, le=256)]
 
@@ -40,6 +41,24 @@ class RegistrationModelSpec(Table):
     shape: tuple[Count, Count, Count]
     source: str = ""
     licence: str = ""
+
+    def scale_of(self, volume: Volume) -> IntensityScale:
+        """Returns how the network scales an image.
+
+        Args:
+          volume: image, CT in HU or MR.
+
+        Raises:
+          ConfigError: the network does not compare images of this kind.
+        """
+        scale = self.preprocessing.scale_of("CT" if volume.unit == "HU" else "MR")
+        if scale is None or volume.unit not in ("HU", "1"):
+            known = " and ".join(one.modality for one in self.preprocessing.intensities)
+            raise ConfigError(
+                f"the network {self.name} compares {known} images, this one has the unit {volume.unit}; "
+                "choose another preset"
+            )
+        return scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import ImageWithMasks, Status, apply_overrides, match_landmarks, register_batch
+from sirtjax.registration import (
+    ImageWithMasks,
+    RegistrationResult,
+    Status,
+    apply_overrides,
+    match_landmarks,
+    register,
+    register_batch,
+)
 from sirtjax.registration._judge import OTHER_START
 from sirtjax.registration._landmark_doubt import check_landmarks
 from sirtjax.registration._mask_doubt import register_unguided
-from sirtjax.registration._ready import RESTARTED
+from sirtjax.registration._ready import RESTARTED, make_ready
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 
@@ -155,6 +163,54 @@ def test_a_batch_names_the_same_landmark(rotated):
         floating_masks=[with_landmark_off(rotated, 24)],
     )  # fmt: skip
     assert found.status is Status.MASK_IN_DOUBT and "lesion1 (20 mm)" in found.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("free_status", "pulled_mm", "status"),
+    [
+        (Status.SUCCESS, 25.0, Status.MASK_IN_DOUBT),
+        (Status.SUCCESS, 5.0, Status.SUCCESS),
+        (Status.POOR_AGREEMENT, 25.0, Status.SUCCESS),
+    ],
+)
+def test_a_success_is_compared_with_one_without_the_landmarks(monkeypatch, free_status, pulled_mm, status):
+    """The landmark is 25 mm off; the first result moves it by `pulled_mm`, the one without it by nothing."""
+    both, points = sides(), small.LESION_MM[None]
+    guided = apply_overrides(small.FULL, ["weights.landmarks=0.01"])
+    given = {
+        "reference_masks": both[0].masks, "floating_masks": both[1].masks, "reference_points_mm": points,
+        "floating_points_mm": points + np.array([25.0, 0.0, 0.0]),
+    }  # fmt: skip
+
+    def ended(mm, status):
+        return RegistrationResult(
+            transform=shift([mm, 0.0, 0.0]), affine=identity(), status=status, notes=(), stages=(),
+            folding_fraction=0.0, quality={}, config=guided,
+        )  # fmt: skip
+
+    def solved(ready):
+        free = not ready.landmarks.weight.any()
+        assert free == (not ready.pair.landmarks_weight.any()) and ready.sides[0].landmark_names() == ()
+        return ended(0.0, free_status) if free else ended(pulled_mm, Status.SUCCESS)
+
+    monkeypatch.setattr("sirtjax.registration._register._solved", lambda ready, **given: solved(ready))
+    monkeypatch.setattr("sirtjax.registration._batch._start", lambda *given: None)
+    monkeypatch.setattr(
+        "sirtjax.registration._batch._judged",
+        lambda batch, solution, config: {number: solved(ready) for number, ready in batch},
+    )
+    images = both[0].image, both[1].image
+    one = register(*images, config=guided, **given)
+    lists = {name: [value] for name, value in given.items()}
+    (batched,) = register_batch([images[0]], [images[1]], config=guided, **lists)
+    for found in (one, batched):
+        assert found.status is status
+        named = any("registered without the landmarks" in note and "(25 mm)" in note for note in found.notes)
+        assert named == (free_status is Status.SUCCESS)
+    # Without guidance by the point there is nothing to compare.
+    ready = make_ready(*images, config=small.FULL, **given)
+    assert ready.without_landmarks(one, config=small.FULL) is None
+    assert ready.without_landmarks(ended(0.0, Status.FOLDED), config=guided) is None
 
 
 def shift(mm):

@@ -214,6 +214,37 @@ def test_a_liver_that_cannot_guide_is_refused(case):
     check_liver({}, case.reference, "reference")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("empty", 'mask "liver" of the floating image is empty'),
+        ("unit", "compares CT and MR images"),
+        ("constant", "the floating image is constant"),
+    ],
+)
+def test_unusable_input_of_a_network_is_refused_before_the_affine_stage(case, tmp_path, monkeypatch, wrong, message):
+    """The affine stage takes most of the time of such a registration."""
+    registration_networks.save_registration_model(tmp_path / "shift", model_that_adds(SHIFT_MM))
+    config = small.preset(guided="none", network={"model": str(tmp_path / "shift")})
+    floating, liver = case.floating, case.floating_masks["liver"]
+    if wrong == "empty":
+        liver = LabelMap(np.zeros_like(liver.array), liver.geometry, names=liver.names)
+    elif wrong == "unit":
+        floating = Volume(floating.array, floating.geometry, unit="Bq/mL")
+    else:
+        floating = floating.replace(np.zeros_like(floating.array))
+
+    def computed(*args, **given):
+        raise AssertionError("the affine stage began")
+
+    monkeypatch.setattr("sirtjax.registration._register.make_ready", computed)
+    with pytest.raises((GeometryError, ConfigError), match=message):
+        registration.register(
+            case.reference, floating, config=config, reference_masks={"liver": case.reference_masks["liver"]},
+            floating_masks={"liver": liver},
+        )  # fmt: skip
+
+
 def moved_liver(liver, shift_mm):
     """The liver at another place along the first axis, on the same grid."""
     voxels = round(shift_mm / liver.geometry.spacing_mm[0])
