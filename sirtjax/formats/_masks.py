@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sirtjax import dicom
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
-from sirtjax.io import Image, check_file, find_name, is_nifti, is_nrrd, read_label_masks, unique_names
+from sirtjax.io import Image, check_file, choose_names, find_name, is_nifti, is_nrrd, read_label_masks, unique_names
 from sirtjax.volume import LabelMap
 
 
@@ -35,7 +35,8 @@ def read_masks(
     Raises:
       ImageFormatError: a file of another kind, damaged, with NaN, without any mask, or an empty mask.
       GeometryError: the frame of reference differs, or an ROI is outside the reference image.
-      InputError: an RTSTRUCT without a reference image, or a name that does not exist.
+      InputError: an RTSTRUCT without a reference image, or a name in `only` that does not exist or that several masks
+        have.
 
     Examples:
       >>> import tempfile
@@ -63,7 +64,7 @@ def read_masks(
     }
     if only is None:
         return masks
-    wanted = {find_name(list(masks), name, where=str(path)) for name in only}
+    wanted = choose_names([name for name, _ in found], only, where=str(path))
     return {name: labels for name, labels in masks.items() if name in wanted}
 
 

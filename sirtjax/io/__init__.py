@@ -22,6 +22,7 @@ from sirtjax.io._label_file import read_label_array as read_label_array
 from sirtjax.io._label_file import write_labels as write_labels
 from sirtjax.io._label_masks import read_label_masks as read_label_masks
 from sirtjax.io._lines import read_lines as read_lines
+from sirtjax.io._mask_names import choose_names as choose_names
 from sirtjax.io._mask_names import find_name as find_name
 from sirtjax.io._mask_names import unique_names as unique_names
 from sirtjax.io._nifti import is_nifti as is_nifti
@@ -72,6 +73,7 @@ __all__ = [
     "check_file",
     "check_finite",
     "check_model_name",
+    "choose_names",
     "covering_lattice",
     "csv_cell",
     "file_name",

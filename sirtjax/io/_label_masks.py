@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._label_file import is_segmentation, label_names, read_label_array
-from sirtjax.io._mask_names import find_name, unique_names
+from sirtjax.io._mask_names import choose_names, unique_names
 from sirtjax.io._nrrd_segments import read_seg_nrrd
 from sirtjax.volume import LabelMap
 
@@ -43,31 +43,32 @@ def read_label_masks(
     path = Path(path)
     if is_segmentation(path):
         return read_seg_nrrd(path, only=only)
-    masks = _labels_of(path, names)
+    stated, masks = _labels_of(path, names)
     if only is None:
         return masks
-    wanted = {find_name(list(masks), name, where=str(path)) for name in only}
+    wanted = choose_names(stated, only, where=str(path))
     return {name: labels for name, labels in masks.items() if name in wanted}
 
 
-def _labels_of(path: Path, names: Mapping[int, str] | None) -> dict[str, LabelMap]:
+def _labels_of(path: Path, names: Mapping[int, str] | None) -> tuple[list[str], dict[str, LabelMap]]:
+    """The name of each label, with repeats, and the masks by their numbered names."""
     array, geometry = read_label_array(path)
     values = _label_values(path, array)
     if values is None:
         mask = array >= 0.5
         if not mask.any():
             raise ImageFormatError(f"{path}: no probability reaches 0.5, so the mask is empty; choose another")
-        return {_stem(path): LabelMap.from_mask(mask, geometry, name=_stem(path))}
+        return [_stem(path)], {_stem(path): LabelMap.from_mask(mask, geometry, name=_stem(path))}
     missing = sorted(set(names or {}) - set(values))
     if missing:
         found = ", ".join(map(str, values))
         raise ImageFormatError(f"{path}: no voxel has the value {missing[0]}; its values are {found}")
     plain = _stem(path) if len(values) == 1 else ""
     known = label_names(path) if names is None else names
-    labels = unique_names(known.get(value) or plain or f"label {value}" for value in values)
-    return {
+    stated = [known.get(value) or plain or f"label {value}" for value in values]
+    return stated, {
         name: LabelMap.from_mask(array == value, geometry, name=name)
-        for name, value in zip(labels, values, strict=True)
+        for name, value in zip(unique_names(stated), values, strict=True)
     }
 
 

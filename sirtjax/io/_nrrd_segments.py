@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError
-from sirtjax.io._mask_names import find_name, unique_names
+from sirtjax.io._mask_names import choose_names, unique_names
 from sirtjax.io._nrrd import read_layers
 from sirtjax.io._nrrd_header import read_nrrd_header
 from sirtjax.volume import LabelMap
@@ -58,8 +58,9 @@ def read_seg_nrrd(path: Path | str, *, only: Collection[str] | None = None) -> d
     header = read_nrrd_header(path)
     segments = _segments(path, header.keys, header.layers)
     offset = _offset(path, header.keys)
-    names = unique_names(segment.name for segment in segments)
-    wanted = set(names) if only is None else {find_name(names, name, where=str(path)) for name in only}
+    stated = [segment.name for segment in segments]
+    names = unique_names(stated)
+    wanted = set(names) if only is None else choose_names(stated, only, where=str(path))
     layers = read_layers(path, header)
     masks: dict[str, LabelMap] = {}
     empty = []

@@ -9,8 +9,16 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_series
-from sirtjax.volume import Geometry, Volume
+from sirtjax.dicom import (
+    RadiopharmaceuticalInfo,
+    StudyIdentity,
+    inspect_folder,
+    read_reference,
+    read_rtstruct,
+    write_dicom_series,
+    write_rtstruct,
+)
+from sirtjax.volume import Geometry, LabelMap, Volume
 
 BEGUN = datetime(2026, 3, 2, 9)
 GRID = Geometry.from_axes((6, 5, 8), spacing_mm=(2.0, 2.0, 3.0), origin_mm=(-10.0, -8.0, 90.0))
@@ -194,3 +202,22 @@ def test_objects_that_fit_nothing(inspected, studies):
     assert said["empty.dcm"] == ["1 of 1 structures are empty: Liver"]
     assert said["wrong-frame.dcm"] == ["is contoured in another frame of reference than series 3, which it refers to"]
     assert "refers to 1 series that is not in this folder" in said["lost.dcm"]
+
+
+def test_structures_of_one_name_are_numbered_as_the_readers_number_them(studies):
+    reference = read_reference(studies / "abdomen")
+    inside = np.zeros(GRID.shape, bool)
+    inside[2:4, 2:4, 2:5] = True
+    masks = {name: LabelMap.from_mask(inside, GRID, name=name) for name in ("GTV a", "GTV b")}
+    path = write_rtstruct(studies / "rs.dcm", masks, reference, label="plan")
+    data = pydicom.dcmread(path)
+    for roi in data.StructureSetROISequence:
+        roi.ROIName = "GTV"
+    data.save_as(path)
+    (found,) = inspect_folder(studies).objects
+    assert (found.names, found.problems) == (("GTV", "GTV (2)"), ())
+    assert tuple(read_rtstruct(path, GRID)) == found.names
+    data.StructureSetROISequence[1].ROINumber = 1
+    data.save_as(path)
+    (found,) = inspect_folder(studies).objects
+    assert found.problems == ("several structures have one number, so it is unknown which contours belong to which",)

@@ -64,6 +64,9 @@ def test_values_are_named_and_chosen(tmp_path):
     path = nifti(tmp_path / "map.nii", labels(np.int16))
     assert list(read_masks(path, names={5: "lesion"})) == ["label 1", "lesion"]
     assert list(read_masks(path, names={1: "x", 5: "x"}, only=["X (2)"])) == ["x (2)"]
+    assert list(read_masks(path, names={1: "x", 5: "x"}, only=["x", "x (2)"])) == ["x", "x (2)"]
+    with pytest.raises(InputError, match=r"map\.nii: several masks are named 'x'; name each one \('x', 'x \(2\)'\)"):
+        read_masks(path, names={1: "x", 5: "x"}, only=["x"])
     with pytest.raises(ImageFormatError, match="no voxel has the value 2; its values are 1, 5"):
         read_masks(path, names={2: "lesion"})
     with pytest.raises(InputError, match=r"map\.nii: asked for 'liver', but no mask has that name"):
@@ -134,6 +137,8 @@ def test_a_folder_of_masks(tmp_path):
     assert list(masks) == ["liver", "liver (2)"]
     assert masks["liver (2)"].mask("liver (2)").sum() == 9
     assert list(read_masks(tmp_path, reference=reference(tmp_path), only=["liver (2)"])) == ["liver (2)"]
+    with pytest.raises(InputError, match="several masks are named 'liver'; name each one"):
+        read_masks(tmp_path, reference=reference(tmp_path), only=["liver"])
 
 
 def test_unusable_files(tmp_path):

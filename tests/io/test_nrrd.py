@@ -68,6 +68,13 @@ def a_segmentation(path, keys=None, **changes):
     return write(path, two_layers(), described if keys is None else keys, **(TWO | changes))
 
 
+def test_one_of_several_segments_of_one_name_is_not_chosen_silently(tmp_path):
+    path = a_segmentation(tmp_path / "case.seg.nrrd")
+    with pytest.raises(InputError, match=r"several masks are named 'Lesion'; name each one"):
+        read_seg_nrrd(path, only=["lesion"])
+    assert list(read_seg_nrrd(path, only=["Lesion", "Lesion (2)"])) == ["Lesion", "Lesion (2)"]
+
+
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
 def test_an_image_byte_by_byte(tmp_path, encoding):
     image = read_image(write(tmp_path / "spect.nrrd", VALUES, encoding=encoding), modality=("NM", "PT"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydicom.dataset import Dataset
@@ -10,6 +11,7 @@ from sirtjax.dicom.inspect._referenced import series_named_by
 from sirtjax.dicom.inspect._studies import ObjectFacts, SeriesFacts
 from sirtjax.dicom.rtdose._read import read_rtdose
 from sirtjax.errors import InputError
+from sirtjax.io import unique_names
 from sirtjax.spatial import overlap_fraction
 from sirtjax.volume import Geometry
 
@@ -35,7 +37,8 @@ def object_facts(
     problems: list[str] = []
     try:
         dataset = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
-        uids, names = series_named_by(dataset), tuple(_names(header.modality, dataset))
+        # As the readers number repeated names.
+        uids, names = series_named_by(dataset), tuple(unique_names(_names(header.modality, dataset)))
         frames = tuple(_frames(header, dataset))
         problems += _problems(header.modality, dataset)
     except Exception as error:  # pydicom raises many types of exceptions for damaged bytes; reported as a problem
@@ -99,13 +102,13 @@ def _frames(header: FileHeader, dataset: Dataset) -> Iterator[str]:
 
 def _problems(kind: str, dataset: Dataset) -> Iterator[str]:
     if kind == "RTSTRUCT":
-        drawn = {
-            int(item.ReferencedROINumber): sum(
-                len(c.get("ContourData") or ()) >= 9 for c in item.get("ContourSequence") or []
-            )
-            for item in dataset.get("ROIContourSequence") or []
-        }
+        drawn: Counter[int] = Counter()
+        for item in dataset.get("ROIContourSequence") or []:
+            closed = [c for c in item.get("ContourSequence") or [] if len(c.get("ContourData") or ()) >= 9]
+            drawn[int(item.ReferencedROINumber)] += len(closed)
         listed = dataset.get("StructureSetROISequence") or []
+        if len({int(item.ROINumber) for item in listed}) < len(listed):
+            yield "several structures have one number, so it is unknown which contours belong to which"
         empty = [short_text(item, "ROIName") for item in listed if not drawn.get(int(item.ROINumber))]
         if not listed:
             yield "contains no structure"

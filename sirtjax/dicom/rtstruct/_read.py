@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydicom.dataset import Dataset
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
 from sirtjax.dicom.rtstruct._raster import rasterise
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
-from sirtjax.io import find_name, unique_names
+from sirtjax.io import choose_names, unique_names
 from sirtjax.volume import Geometry, LabelMap
 
 _LOG = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _FARTHEST_MM = 1e5
 @dataclass(frozen=True, kw_only=True)
 class _Roi:
     name: str
+    stated_name: str
     contours: tuple[NDArray[np.float64], ...]
     exclusive_or: bool
     frame_of_reference_uid: str | None
@@ -58,15 +60,15 @@ def read_rtstruct(
       A map with the one label 1 per ROI, by name, in the file's order; repeated names are numbered.
 
     Raises:
-      ImageFormatError: the file is not an RTSTRUCT, or is damaged.
+      ImageFormatError: the file is not an RTSTRUCT, is damaged, or has two ROIs with one number.
       GeometryError: the frame of reference differs, or no ROI is inside the grid.
-      InputError: a name that is not there, or an ROI that cannot be used.
+      InputError: a name that is not there or that several ROIs have, or an ROI that cannot be used.
     """
     path = Path(path)
     rois = _read_rois(path)
     if only is not None:
-        names = [roi.name for roi in rois]
-        wanted = {find_name(names, name, where=str(path)) for name in only}
+        empty = {roi.name for roi in rois if not roi.contours}
+        wanted = choose_names([roi.stated_name for roi in rois], only, where=str(path), empty=empty)
         rois = [roi for roi in rois if roi.name in wanted]
     masks: dict[str, LabelMap] = {}
     left_out: dict[str, list[str]] = {}
@@ -127,19 +129,37 @@ def _read_rois(path: Path) -> list[_Roi]:
             found = str(dataset.get("Modality", "")) or sop_class or "unknown"
             raise ImageFormatError(f"{path}: expected an RTSTRUCT, found {found}; choose another file")
         listed = list(dataset.get("StructureSetROISequence") or [])
-        drawn = {
-            int(item.ReferencedROINumber): list(item.get("ContourSequence") or [])
-            for item in dataset.get("ROIContourSequence") or []
-        }
-        raw_names = [str(item.get("ROIName") or "") or f"ROI {item.ROINumber}" for item in listed]
-        names = unique_names(raw_names)
+        _check_numbers(path, listed)
+        drawn: dict[int, list[Dataset]] = defaultdict(list)
+        for item in dataset.get("ROIContourSequence") or []:
+            drawn[int(item.ReferencedROINumber)] += item.get("ContourSequence") or []
+        stated = [str(item.get("ROIName") or "") or f"ROI {item.ROINumber}" for item in listed]
+        frame = _only_frame(dataset)
         return [
-            _read_roi(path, name, item, drawn.get(int(item.ROINumber), []))
-            for name, item in zip(names, listed, strict=True)
+            _read_roi(path, (name, raw), item, drawn[int(item.ROINumber)], frame)
+            for name, raw, item in zip(unique_names(stated), stated, listed, strict=True)
         ]
 
 
-def _read_roi(path: Path, name: str, listed: Dataset, contours: list[Dataset]) -> _Roi:
+def _check_numbers(path: Path, listed: list[Dataset]) -> None:
+    """Refuses ROIs that share a number, because contours belong to a number."""
+    number, count = Counter(int(item.ROINumber) for item in listed).most_common(1)[0] if listed else (0, 0)
+    if count > 1:
+        raise ImageFormatError(
+            f"{path}: {count} ROIs have the number {number}, so it is unknown which contours belong to which; "
+            "export the structure set again"
+        )
+
+
+def _only_frame(dataset: Dataset) -> str | None:
+    """The frame of reference of the structure set, for ROIs that state none; None if it lists several or none."""
+    items = dataset.get("ReferencedFrameOfReferenceSequence") or []
+    frames = {str(item.get("FrameOfReferenceUID") or "") for item in items}
+    return (frames.pop() or None) if len(frames) == 1 else None
+
+
+def _read_roi(path: Path, names: tuple[str, str], listed: Dataset, contours: list[Dataset], frame: str | None) -> _Roi:
+    name, stated_name = names
     kept, kinds = [], set()
     for contour in contours:
         kind = str(contour.get("ContourGeometricType") or "")
@@ -149,9 +169,10 @@ def _read_roi(path: Path, name: str, listed: Dataset, contours: list[Dataset]) -
             kinds.add(kind)
     return _Roi(
         name=name,
+        stated_name=stated_name,
         contours=tuple(kept),
         exclusive_or="CLOSEDPLANAR_XOR" in kinds,
-        frame_of_reference_uid=str(listed.get("ReferencedFrameOfReferenceUID") or "") or None,
+        frame_of_reference_uid=str(listed.get("ReferencedFrameOfReferenceUID") or "") or frame,
         ignored=len(contours) - len(kept),
     )
 

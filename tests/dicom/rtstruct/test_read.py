@@ -344,3 +344,69 @@ def test_tumour_on_an_uneven_pet_agrees_with_its_published_mask(shared_data):
     theirs[tuple(np.rint(geometry.to_voxel(inside)).astype(int).T)] = True
     assert theirs.sum() == len(inside)
     assert dice(labels.mask("GTV_Mass"), theirs) > 0.999
+
+
+def two_balls(path, names):
+    """Balls of two sizes side by side."""
+    axes = tuple(FLIPPED.direction.T)
+    rois = []
+    for name, radius, shift in zip(names, (9.0, 6.0), (-4.0, 14.0), strict=True):
+        centre = (CENTRE[0] + shift, CENTRE[1], CENTRE[2])
+
+        def outline(s, radius=radius):
+            return ball(s, radius)
+
+        offsets = np.arange(-12, 13) * 2.5
+        rois.append((name, discs(FLIPPED, radius_mm=outline, offsets_mm=offsets, axes=axes, centre=centre)))
+    return save(path, rois)
+
+
+def test_one_of_several_rois_of_one_name_is_not_chosen_silently(tmp_path):
+    path = two_balls(tmp_path / "rs.dcm", ["GTV", " GTV"])
+    for wanted in (["GTV"], ["gtv"]):
+        with pytest.raises(InputError, match=r"several masks are named 'GTV'; name each one \('GTV', 'GTV \(2\)'\)"):
+            read_rtstruct(path, FLIPPED, only=wanted)
+    both = read_rtstruct(path, FLIPPED, only=["GTV", "GTV (2)"])
+    volumes = [labels.volume_ml(name) for name, labels in both.items()]
+    assert volumes == pytest.approx([4 / 3 * np.pi * r**3 for r in (0.9, 0.6)], rel=0.05)
+    assert list(read_rtstruct(path, FLIPPED, only=["GTV (2)"])) == ["GTV (2)"]
+    dataset = pydicom.dcmread(path)
+    dataset.ROIContourSequence[1].ContourSequence = []
+    dataset.save_as(path)
+    assert list(read_rtstruct(path, FLIPPED, only=["GTV"])) == ["GTV"]
+
+
+def test_contours_of_one_roi_in_two_items_are_joined(tmp_path):
+    path = two_balls(tmp_path / "rs.dcm", ["liver", "lesion"])
+    whole = read_rtstruct(path, FLIPPED)["liver"]
+    dataset = pydicom.dcmread(path)
+    first = dataset.ROIContourSequence[0]
+    rest = Dataset()
+    rest.ReferencedROINumber, rest.ContourSequence = 1, first.ContourSequence[3:]
+    first.ContourSequence = first.ContourSequence[:3]
+    dataset.ROIContourSequence.append(rest)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_rtstruct(path, FLIPPED)["liver"].array, whole.array)
+
+
+def test_rois_with_one_number_are_refused(tmp_path):
+    path = two_balls(tmp_path / "rs.dcm", ["liver", "lesion"])
+    dataset = pydicom.dcmread(path)
+    dataset.StructureSetROISequence[1].ROINumber = 1
+    dataset.save_as(path)
+    with pytest.raises(ImageFormatError, match=r"rs\.dcm: 2 ROIs have the number 1"):
+        read_rtstruct(path, FLIPPED)
+
+
+def test_the_frame_of_the_structure_set_counts_for_rois_without_one(tmp_path):
+    path = two_balls(tmp_path / "rs.dcm", ["liver", "lesion"])
+    dataset = pydicom.dcmread(path)
+    for roi in dataset.StructureSetROISequence:
+        del roi.ReferencedFrameOfReferenceUID
+    frame = Dataset()
+    frame.FrameOfReferenceUID = FRAME
+    dataset.ReferencedFrameOfReferenceSequence = [frame]
+    dataset.save_as(path)
+    assert len(read_rtstruct(path, FLIPPED, frame_of_reference_uid=FRAME)) == 2
+    with pytest.raises(GeometryError, match="ROI 'liver' is contoured in frame of reference"):
+        read_rtstruct(path, FLIPPED, frame_of_reference_uid="1.2.3.5")
