@@ -25,6 +25,7 @@ def frame_grid(
     pixel_spacing_mm: tuple[float, float],
     slice_spacings_mm: Sequence[float],
     where: str,
+    thickness_mm: float | None = None,
 ) -> tuple[Geometry, Int64[np.ndarray, " frames"]]:
     """Returns the regular grid of parallel DICOM frames, some of which may not be stored.
 
@@ -34,8 +35,10 @@ def frame_grid(
       size: number of columns and of rows.
       pixel_spacing_mm: distance between rows, and between columns (DICOM's order).
       slice_spacings_mm: distances between slices that the file states, best first; if none fits the positions, the
-        smallest distance between frames or a half, third or quarter of it is used.
+        thickness, otherwise the smallest distance between frames or a half, third or quarter of it is used.
       where: the file, for error messages.
+      thickness_mm: thickness of a slice that the file states, None if it states none. It is not used for slices with
+        gaps: frames at equal distances of several thicknesses.
 
     Returns:
       The geometry, k ascending along row x column; and for each frame its k.
@@ -53,7 +56,7 @@ def frame_grid(
     normal = np.cross(row, column)
     depth = positions_mm @ normal
     gaps = np.diff(np.sort(depth))
-    step = _step(gaps[gaps > _SAME_SLICE_MM], slice_spacings_mm, where)
+    step = _step(gaps[gaps > _SAME_SLICE_MM], slice_spacings_mm, thickness_mm, where)
     # Counted from frame to frame, so that a rounded spacing does not add up over the gaps.
     order = np.argsort(depth, kind="stable")
     k = np.empty(len(depth), np.int64)
@@ -73,9 +76,10 @@ def frame_grid(
     return Geometry.from_affine((*size, int(k.max()) + 1), affine), k
 
 
-def _step(gaps: NDArray[np.float64], stated: Sequence[float], where: str) -> float:
+def _step(gaps: NDArray[np.float64], stated: Sequence[float], thickness_mm: float | None, where: str) -> float:
     """The distance between slices of which every distance between frames is a whole multiple."""
-    usable = [step for step in stated if np.isfinite(step) and step > 0]
+    thickness: tuple[float, ...] = () if thickness_mm is None or _has_gaps(gaps, thickness_mm) else (thickness_mm,)
+    usable: list[float] = [step for step in (*stated, *thickness) if np.isfinite(step) and step > 0]
     if gaps.size == 0:
         if not usable:
             raise GeometryError(f"{where}: one frame and no slice spacing or thickness, so no voxel size")
@@ -90,6 +94,17 @@ def _step(gaps: NDArray[np.float64], stated: Sequence[float], where: str) -> flo
         f"{where}: distances between frames ({smallest:g} to {gaps.max():g} mm) are not multiples of one "
         "slice spacing; export the segmentation on an evenly spaced image"
     )
+
+
+def _has_gaps(gaps: NDArray[np.float64], thickness_mm: float) -> bool:
+    """Whether frames are at multiples of one distance that is repeated and at least two thicknesses."""
+    if gaps.size < 2:
+        return False
+    least = float(gaps.min())
+    tolerance = _TOLERANCE * least
+    repeated = int((gaps < least + tolerance).sum()) > 1
+    even = np.abs(gaps - np.rint(gaps / least) * least).max() <= tolerance
+    return repeated and bool(even) and least > (2 - _TOLERANCE) * thickness_mm
 
 
 def _line(

@@ -15,7 +15,7 @@ from sirtjax.dicom.dataset._parse import parsing, read_dataset
 from sirtjax.dicom.dataset._values import number
 from sirtjax.dicom.seg._frame_grid import frame_grid
 from sirtjax.errors import GeometryError, ImageFormatError
-from sirtjax.io import find_name, unique_names
+from sirtjax.io import choose_names, unique_names
 from sirtjax.volume import Geometry, LabelMap
 
 _LOG = logging.getLogger(__name__)
@@ -37,8 +37,10 @@ class _Segmentation:
     segment_numbers: tuple[int, ...] | None
     orientation: NDArray[np.float64]
     pixel_spacing_mm: tuple[float, float]
-    slice_spacing_mm: tuple[float, ...]
+    slice_spacings_mm: tuple[float, ...]
+    thickness_mm: float | None
     largest_value: float
+    stated_names: tuple[str, ...]
     names: dict[int, str]
 
 
@@ -62,20 +64,23 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
     Raises:
       ImageFormatError: the file is not a SEG, is damaged, or has only empty segments.
       GeometryError: the frames do not lie on one regular grid.
-      InputError: a name that is not there.
+      InputError: a name that is not there or that several segments have.
     """
     path = Path(path)
     seg = _read_segmentation(path)
     names = seg.names
     if only is not None:
-        wanted = {find_name(list(names.values()), name, where=str(path)) for name in only}
+        framed = set(names) if seg.segment_numbers is None else set(seg.segment_numbers)
+        empty = {name for value, name in names.items() if value not in framed}
+        wanted = choose_names(seg.stated_names, only, where=str(path), empty=empty)
         names = {value: name for value, name in names.items() if name in wanted}
     geometry, slices = frame_grid(
         seg.positions_mm,
         orientation=seg.orientation,
         size=seg.size,
         pixel_spacing_mm=seg.pixel_spacing_mm,
-        slice_spacings_mm=seg.slice_spacing_mm,
+        slice_spacings_mm=seg.slice_spacings_mm,
+        thickness_mm=seg.thickness_mm,
         where=str(path),
     )
     masks: dict[str, LabelMap] = {}
@@ -153,9 +158,14 @@ def _parse(path: Path, dataset: Dataset, kind: str) -> _Segmentation:
     positions = [_group(path, shared, g, "PlanePositionSequence").ImagePositionPatient for g in groups]
     segments = list(dataset.get("SegmentSequence") or [])
     numbers = [int(item.SegmentNumber) for item in segments]
-    labels = unique_names(
-        str(item.get("SegmentLabel") or "") or f"segment {value}" for item, value in zip(segments, numbers, strict=True)
-    )
+    if len(set(numbers)) < len(numbers):
+        raise ImageFormatError(f"{path}: several segments have one number; export the segmentation again")
+    # Number 0 of a label map is its background.
+    stated = {
+        value: str(item.get("SegmentLabel") or "") or f"segment {value}"
+        for item, value in zip(segments, numbers, strict=True)
+        if value != 0
+    }
     of_frame = None
     if kind != "LABELMAP":
         identified = [_group(path, shared, g, "SegmentIdentificationSequence") for g in groups]
@@ -165,7 +175,9 @@ def _parse(path: Path, dataset: Dataset, kind: str) -> _Segmentation:
             f"{path}: states {dataset.get('NumberOfFrames')} frames but has positions of {len(groups)}; export it again"
         )
     rows, columns = (number(value) for value in measures.PixelSpacing)
-    steps = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
+    spacing_mm, thickness_mm = (
+        abs(float(measures.get(keyword) or 0.0)) or None for keyword in ("SpacingBetweenSlices", "SliceThickness")
+    )
     return _Segmentation(
         kind=kind,
         size=(int(dataset.Columns), int(dataset.Rows)),
@@ -174,10 +186,11 @@ def _parse(path: Path, dataset: Dataset, kind: str) -> _Segmentation:
         segment_numbers=of_frame,
         orientation=np.asarray(next(iter(orientations))).reshape(2, 3),
         pixel_spacing_mm=(rows, columns),
-        slice_spacing_mm=tuple(abs(float(step)) for step in steps if step),
+        slice_spacings_mm=() if spacing_mm is None else (spacing_mm,),
+        thickness_mm=thickness_mm,
         largest_value=float(dataset.MaximumFractionalValue) if kind == "FRACTIONAL" else 1.0,
-        # Number 0 of a label map is its background.
-        names={value: label for value, label in zip(numbers, labels, strict=True) if value != 0},
+        stated_names=tuple(stated.values()),
+        names=dict(zip(stated, unique_names(stated.values()), strict=True)),
     )
 
 

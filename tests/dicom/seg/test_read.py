@@ -205,7 +205,7 @@ def test_unusable_files(tmp_path, masks):
         read_seg(path)
 
 
-def grid(depths, *, spacings=(), shift=0.0, orientation=((1, 0, 0), (0, 1, 0)), pixel=(2.0, 1.0)):
+def grid(depths, *, spacings=(), thickness=None, shift=0.0, orientation=((1, 0, 0), (0, 1, 0)), pixel=(2.0, 1.0)):
     positions = np.array([[5.0, 6.0 + shift * z, z] for z in depths])
     return frame_grid(
         positions,
@@ -213,6 +213,7 @@ def grid(depths, *, spacings=(), shift=0.0, orientation=((1, 0, 0), (0, 1, 0)), 
         size=(4, 3),
         pixel_spacing_mm=pixel,
         slice_spacings_mm=spacings,
+        thickness_mm=thickness,
         where="x.dcm",
     )
 
@@ -228,6 +229,44 @@ def test_spacing_from_the_file_or_from_the_gaps():
     assert grid([0, 4, 12], spacings=(3.0, 5.0))[0].shape[2] == 4
     assert grid([0, 4, 10])[0].spacing_mm[2] == 2
     assert grid([3], spacings=(2.5,))[0].spacing_mm[2] == 2.5
+
+
+def test_one_of_several_segments_of_one_name_is_not_chosen_silently(tmp_path, masks):
+    path = save(tmp_path / "seg.dcm", masks.astype(np.uint8), ["liver", "lesion", "lesion"])
+    with pytest.raises(
+        InputError, match=r"several masks are named 'lesion'; name each one \('lesion', 'lesion \(2\)'\)"
+    ):
+        read_seg(path, only=["liver", "Lesion"])
+    assert list(read_seg(path, only=["lesion", "lesion (2)"])) == ["lesion", "lesion (2)"]
+    dataset = pydicom.dcmread(path)
+    dataset.SegmentSequence[2].SegmentNumber = 2
+    dataset.save_as(path)
+    with pytest.raises(ImageFormatError, match="several segments have one number"):
+        read_seg(path)
+
+
+def test_slices_with_gaps_are_not_as_thick_as_stated(tmp_path):
+    """Frames 5 mm apart of slices of 2.5 mm: the volume was half of what it is."""
+    filled = np.zeros((1, *GEOMETRY.shape), np.uint8)
+    filled[0, 1:4, 1:3] = 1
+    path = save(tmp_path / "seg.dcm", filled, ["liver"])
+    expected = read_seg(path)["liver"]
+    dataset = pydicom.dcmread(path)
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    if "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+    measures.SliceThickness = GEOMETRY.spacing_mm[2] / 2
+    dataset.save_as(path)
+    found = read_seg(path)["liver"]
+    assert found.geometry.matches(expected.geometry, tolerance_mm=1e-4)
+    np.testing.assert_array_equal(found.array, expected.array)
+
+
+def test_the_thickness_places_slices_that_are_far_apart():
+    assert grid([0, 50], thickness=2.5)[0].shape[2] == 21
+    assert grid([0, 5, 30], thickness=2.5)[0].shape[2] == 13
+    assert grid([0, 2.5, 5, 30], thickness=2.5)[0].shape[2] == 13
+    assert grid([0, 5, 10, 30], thickness=2.5)[0].spacing_mm[2] == 5
 
 
 def test_a_tilted_gantry_shears_the_grid():
