@@ -30,7 +30,7 @@ _WELCOME = (
     *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime"),
     *("AcquisitionDateTime", "ActualFrameDuration", "FrameReferenceTime", "TimezoneOffsetFromUTC", "SUVType"),
     *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PatientWeight", "PatientSize"),
+    *("NumberOfSlices", "PixelPaddingValue", "PixelPaddingRangeLimit", "PatientWeight", "PatientSize"),
     *("RadiopharmaceuticalInformationSequence", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime"),
 )
 # Philips: private creator, and the factor from counts to Bq/mL.

@@ -56,7 +56,7 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             patient_height_m=_positive(header, "PatientSize"),
             patient=file.patient,
             sha256=sha256,
-            notes=(*notes, *remarks, *injection_remarks, *doubts),
+            notes=(*notes, *_missing_slices(stack), *remarks, *injection_remarks, *doubts),
         )
 
 
@@ -163,6 +163,17 @@ def _seconds(milliseconds: float | None) -> float | None:
 def _positive(holder: Dataset, keyword: str) -> float | None:
     found = optional(holder.get(keyword))
     return found if found is not None and found > 0 else None
+
+
+def _missing_slices(stack: Stack) -> tuple[str, ...]:
+    """A remark on a PET with fewer slices than its header states, such as a transfer that ended early.
+
+    Slices that are missing at an end, or all second ones, leave an even grid.
+    """
+    stated, found = _positive(stack.files[0].header, "NumberOfSlices"), len(stack.frames)
+    if stated is None or modality_of(stack.files[0]) != "PT" or found >= stated:
+        return ()
+    return (f"the PET has {found} slices, but its header states {stated:.0f}: slices are missing, or it was cropped",)
 
 
 def _text(header: Dataset, keyword: str) -> str | None:

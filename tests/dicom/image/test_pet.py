@@ -374,3 +374,12 @@ def test_moments():
     assert utc_offset("+9900") is None and utc_offset("0200") is None and utc_offset(None) is None
     assert latest_before("10", datetime(2024, 1, 1, 9)) == datetime(2023, 12, 31, 10)
     assert latest_before("", datetime(2024, 1, 1, 9)) is None
+
+
+def test_a_pet_with_fewer_slices_than_stated_is_noted(dicom, tmp_path, ct_array):
+    made = a_pet(dicom, ct_array, NumberOfSlices=6)
+    assert read_image(dicom.save(made, tmp_path / "all")).source.notes == ()
+    (note,) = read_image(dicom.save(made[:-2], tmp_path / "some")).source.notes
+    assert note.startswith("the PET has 4 slices, but its header states 6")
+    (note,) = read_image(dicom.save(made[::2], tmp_path / "second")).source.notes
+    assert note.startswith("the PET has 3 slices, but its header states 6")
