@@ -58,7 +58,7 @@ def _activity_image(case: Case) -> tuple[io.Image, Relabelling | None]:
     """The activity image after its calibration, and the correction of another nuclide's label."""
     table = case.images.activity
     image = _read(table, modality=("NM", "PT"))
-    unit = _activity_unit(table, image.volume.unit)
+    unit = _activity_unit(table, image)
     array = np.asarray(image.volume.array, np.float32)
     largest, smallest = float(array.max()), float(array.min())
     if largest <= 0:
@@ -92,13 +92,20 @@ def _moved(geometry: Geometry, shift_mm: tuple[float, float, float] | None) -> G
     return Geometry.from_affine(geometry.shape, affine)
 
 
-def _activity_unit(table: ActivityTable, found: str) -> str:
+def _activity_unit(table: ActivityTable, image: io.Image) -> str:
+    found = image.volume.unit
     if found == "HU":
         raise ConfigError(f"{table.path}: a CT in HU; [images.activity] requires a SPECT or PET")
     if found in ACTIVITY_UNITS:
         if table.unit not in (None, found):
             raise ConfigError(f"{table.path}: the file states the unit {found}, the case states {table.unit}")
         return found
+    # A DICOM header without an activity unit states another type of SUV.
+    if (found == "SUV" or image.source.format == "dicom") and table.unit != "counts":
+        raise ConfigError(
+            f"{table.path}: the image is in SUV, which is not an activity concentration; export it in Bq/mL, or set "
+            'images.activity.unit to "counts" for relative doses'
+        )
     if table.unit is None:
         raise ConfigError(
             f'{table.path}: the file does not state its unit; set images.activity.unit to "counts" or "Bq/mL"'

@@ -1,15 +1,21 @@
 """What a case names must fit together: one test per way in which it may not."""
 
+from pathlib import Path
+
 import analytic_case as case
 import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
-from sirtjax.io import write_nifti
+from sirtjax.io import Image, Source, write_nifti
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import AutomaticMask, Hooks, load_case, plan_case, run_until, select_images, verify_case
+from sirtjax.workflows._case import ActivityTable
+from sirtjax.workflows._images import _activity_unit
 
 SIDES = {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
+
+UNIT_GRID = Geometry.from_axes((2, 2, 2), spacing_mm=(2.0, 2.0, 2.0))
 
 
 @pytest.fixture
@@ -95,6 +101,17 @@ def test_a_unit_that_nobody_states(folder):
 def test_a_unit_that_the_file_contradicts(folder):
     images = {"activity": {"path": "spect.nii", "unit": "Bq/mL"}}
     refuse(folder, ConfigError, "the file states the unit counts, the case states Bq/mL", images=images)
+
+
+@pytest.mark.parametrize(("form", "found"), [("nifti", "SUV"), ("dicom", "SUV"), ("dicom", "1")])
+@pytest.mark.parametrize("stated", [None, "Bq/mL"])
+def test_an_image_in_suv_is_not_an_activity_concentration(form, found, stated):
+    """A DICOM PET in "1" states another type of SUV, such as by lean body mass."""
+    image = Image(Volume(np.ones((2, 2, 2), np.float32), UNIT_GRID, unit=found), Source(path=Path("pet"), format=form))
+    table = ActivityTable(path=Path("pet"), unit=stated)
+    with pytest.raises(ConfigError, match="pet: the image is in SUV, which is not an activity concentration"):
+        _activity_unit(table, image)
+    assert _activity_unit(table.model_copy(update={"unit": "counts"}), image) == "counts"
 
 
 @pytest.mark.parametrize("name", ["spect.nii", "ct.nii", "liver.nii", "lesions.nii", "territories.nii"])
