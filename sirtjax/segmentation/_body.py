@@ -10,6 +10,8 @@ from sirtjax.errors import ImageFormatError
 from sirtjax.preprocess import to_grid, working_grid
 from sirtjax.segmentation._contour import sharpened
 from sirtjax.segmentation._input import check_image, image_modality
+from sirtjax.segmentation._lung_pieces import LUNG_HU, lung_pieces
+from sirtjax.segmentation._open_lungs import open_lungs, open_on_image
 from sirtjax.segmentation._result import Segmentation
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -21,16 +23,20 @@ CONTINUED, TABLE_VOXELS = 4, 3
 def segment_body(volume: Volume) -> Segmentation:
     """Segments the body on a CT: the largest component denser than -300 HU, with all that it encloses.
 
-    The lungs are included.
+    The lungs are included, also where the field of view ends in a lung.
 
     Raises:
       ConfigError: the image is not a CT.
       ImageFormatError: the image can't be used, or no body is in it.
     """
     began = perf_counter()
-    _, grid, coarse = coarse_body(volume)
+    values, grid, coarse = coarse_body(volume)
+    pieces = list(lung_pieces(coarse & (values < LUNG_HU), values, grid.voxel_volume_ml))
+    found = open_lungs(volume, grid, coarse, pieces)
     moment = perf_counter()
     mask = sharpened(coarse, grid, volume, keep="above", hu=BODY_HU)
+    if found.mask.any():
+        mask |= open_on_image(found.mask, grid, volume, hu=BODY_HU)
     mask = postprocess.keep_largest(mask)
     labels = LabelMap.from_mask(mask, volume.geometry, name="body")
     return Segmentation(

@@ -33,13 +33,10 @@ def unmeasured_contact_cm2(labels: LabelMap, name: str, volume: Volume) -> float
     steps = [max(1, int(SAMPLE_MM / size_mm)) for size_mm in volume.geometry.spacing_mm]
     every = tuple(slice(None, None, step) for step in steps)
     mask, values = labels.mask(name)[every], np.asarray(volume.array)[every]
-    filled = values == values.min()
-    if volume.unit == "HU":
-        filled |= values < PADDING_HU
-    filled = _at_corners(filled)
+    grid = Geometry.from_affine(mask.shape, volume.geometry.affine @ np.diag([*steps, 1.0]))
+    filled = at_corners(unmeasured_voxels(Volume(values, grid, unit=volume.unit)))
     if not (mask.any() and filled.any()):
         return 0.0
-    grid = Geometry.from_affine(mask.shape, volume.geometry.affine @ np.diag([*steps, 1.0]))
     margin = 1 + math.ceil(NEAR_MM / min(grid.spacing_mm))
     start, stop = bounding_box(mask, margin=margin)
     i, j, k = (slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -47,7 +44,7 @@ def unmeasured_contact_cm2(labels: LabelMap, name: str, volume: Volume) -> float
     if not filled.any():
         return 0.0
     near = ops.distance_mm(filled, grid.spacing_mm) <= NEAR_MM
-    return _common_area_cm2(mask & ~near, near, grid)
+    return common_area_cm2(mask & ~near, near, grid)
 
 
 def face_areas_cm2(geometry: Geometry) -> tuple[float, float, float]:
@@ -57,8 +54,25 @@ def face_areas_cm2(geometry: Geometry) -> tuple[float, float, float]:
     return i, j, k
 
 
-def _at_corners(filled: Mask) -> Bool[np.ndarray, "i j k"]:
-    """The components that contain a corner of the image; gas in the bowel does not."""
+def unmeasured_voxels(volume: Volume) -> Bool[np.ndarray, "i j k"]:
+    """Returns the voxels with the value of padding.
+
+    `at_corners` excludes constant air inside the image.
+
+    Args:
+      volume: the image.
+    """
+    values = np.asarray(volume.array)
+    filled: Mask = values == values.min()
+    return filled | (values < PADDING_HU) if volume.unit == "HU" else filled
+
+
+def at_corners(filled: Bool[np.ndarray, "i j k"]) -> Bool[np.ndarray, "i j k"]:
+    """Returns the components that contain a corner of the image; gas in the bowel does not.
+
+    Args:
+      filled: (i, j, k) booleans.
+    """
     corners = np.ix_(*((0, -1),) * 3)
     if not filled[corners].any():
         return np.zeros_like(filled)
@@ -66,8 +80,14 @@ def _at_corners(filled: Mask) -> Bool[np.ndarray, "i j k"]:
     return np.isin(numbers, np.setdiff1d(numbers[corners], 0))
 
 
-def _common_area_cm2(one: Mask, other: Mask, geometry: Geometry) -> float:
-    """The area of the faces between voxels of two masks."""
+def common_area_cm2(one: Bool[np.ndarray, "i j k"], other: Bool[np.ndarray, "i j k"], geometry: Geometry) -> float:
+    """Returns the area of the faces between voxels of two masks.
+
+    Args:
+      one: mask.
+      other: mask without common voxels.
+      geometry: grid of both.
+    """
     total = 0.0
     for axis, area_cm2 in enumerate(face_areas_cm2(geometry)):
         a, b = np.moveaxis(one, axis, 0), np.moveaxis(other, axis, 0)
