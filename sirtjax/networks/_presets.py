@@ -10,6 +10,8 @@ from sirtjax.config import preset_names, preset_table
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
 
+# Problems that an error names; one wrong value is often reported for each of a network's alternatives.
+NAMED = 3
 _ANY: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
 
@@ -37,7 +39,7 @@ def network_config(table: Mapping[str, object]) -> NetworkConfig:
     """Returns the config of a network from a table with the key `architecture`.
 
     Raises:
-      ConfigError: a key or value is missing, unknown or out of range; names every one.
+      ConfigError: a key or value is missing, unknown or out of range; names up to three.
 
     Examples:
       >>> from sirtjax import networks
@@ -49,9 +51,10 @@ def network_config(table: Mapping[str, object]) -> NetworkConfig:
     try:
         return _ANY.validate_python(dict(table))
     except ValidationError as error:
-        problems = "; ".join(
+        problems = [
             f"{'.'.join(str(part) for part in problem['loc']) or 'table'}: "
             f"{problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
-        )
-        raise ConfigError(f"network: {problems}") from error
+        ]
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise ConfigError(f"network: {'; '.join(problems[:NAMED])}{more}") from error

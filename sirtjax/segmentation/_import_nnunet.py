@@ -12,7 +12,7 @@ from sirtjax.errors import ConfigError, ModelError
 from sirtjax.io import read_torch_file
 from sirtjax.networks import PlainConvUNetConfig, ResidualEncoderUNetConfig, Variables
 from sirtjax.segmentation._model import Model, ModelSpec, Tiles
-from sirtjax.segmentation._nnunet_plans import NnunetPlans, read_plans
+from sirtjax.segmentation._nnunet_plans import NnunetPlans, read_plans, short_message
 
 NnunetConfig = PlainConvUNetConfig | ResidualEncoderUNetConfig
 CHECKPOINT = "checkpoint_final.pth"
@@ -52,6 +52,22 @@ def import_nnunet(
     Raises:
       ModelError: a file is missing or damaged, or the model is not supported.
     """
+    return _imported(
+        folder, configuration=configuration, folds=folds, checkpoint=checkpoint, name=name, task=task, licence=licence
+    )
+
+
+def _imported(
+    folder: Path | str,
+    *,
+    configuration: str | None = None,
+    folds: Sequence[str] | None,
+    checkpoint: str,
+    name: str | None = None,
+    task: str | None = None,
+    licence: str = "",
+    first_stage: bool = False,
+) -> Model:
     trained = _trained_folder(Path(folder), configuration)
     files = _checkpoints(trained, folds, checkpoint)
     loaded = {file: read_torch_file(file) for file in files}
@@ -60,6 +76,8 @@ def import_nnunet(
         raise ModelError(f"{trained}: its folds are of several configurations ({', '.join(sorted(chosen))})")
     plans = read_plans(trained, configuration=chosen.pop())
     previous = None
+    if plans.previous is not None and first_stage:
+        raise ModelError(f"{trained}: is the first stage of a cascade and has a first stage itself; expected none")
     if plans.previous is not None:
         previous = _first_stage(trained, plans, folds, checkpoint)
     config = _network(trained, plans)
@@ -131,12 +149,15 @@ def _configuration(file: Path, content: Mapping[str, Any], trained: Path) -> str
 
 def _first_stage(trained: Path, plans: NnunetPlans, folds: Sequence[str] | None, checkpoint: str) -> Model:
     trainer = trained.name.rpartition("__")[0]
-    folder = trained.with_name(f"{trainer}__{plans.previous}")
+    folder = trained.parent / f"{trainer}__{plans.previous}"
+    if folder.name != f"{trainer}__{plans.previous}":
+        message = f"{trained / 'plans.json'}: previous_stage {plans.previous!r} cannot be the first stage of a cascade"
+        raise ModelError(short_message(message, trained))
     if not folder.is_dir():
         raise ModelError(f"{trained}: is a cascade's second stage; expected its first, {folder.name}, next to it")
     there = {path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint}")}
     kept = folds if folds is not None and set(map(str, folds)) <= there else None
-    return import_nnunet(folder, folds=kept, checkpoint=checkpoint)
+    return _imported(folder, folds=kept, checkpoint=checkpoint, first_stage=True)
 
 
 def _network(trained: Path, plans: NnunetPlans) -> NnunetConfig:
@@ -146,9 +167,10 @@ def _network(trained: Path, plans: NnunetPlans) -> NnunetConfig:
     except KeyError as error:
         raise ModelError(f"{path}: no {error.args[0]!r} of the network; check that it is from nnU-Net v2") from error
     except ConfigError as error:
-        raise ModelError(f"{path}: its network cannot be built: {error}") from error
+        raise ModelError(short_message(f"{path}: its network cannot be built: {error}", path)) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise ModelError(f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again") from error
+        message = f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again"
+        raise ModelError(short_message(message, path)) from error
 
 
 def _network_table(plans: NnunetPlans) -> dict[str, object]:
@@ -191,8 +213,8 @@ def _mirror_axes(content: Mapping[str, Any], file: Path) -> tuple[int, ...]:
     axes = content.get("inference_allowed_mirroring_axes")
     if axes is None:
         return ()
-    if not isinstance(axes, list | tuple) or not set(axes) <= {0, 1, 2}:
-        raise ModelError(f"{file}: mirroring axes {axes!r} are not those of a 3D image")
+    if not isinstance(axes, list | tuple) or not all(isinstance(axis, int) and axis in (0, 1, 2) for axis in axes):
+        raise ModelError(short_message(f"{file}: mirroring axes {axes!r} are not those of a 3D image", file))
     return tuple(sorted(int(axis) for axis in axes))
 
 

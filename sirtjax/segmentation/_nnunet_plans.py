@@ -36,6 +36,8 @@ LAYERS = {
     "nonlin_first": False,
 }
 DEFAULT_RESAMPLING, TORCH_RESAMPLING = "resample_data_or_seg_to_shape", "resample_torch_fornnunet"
+# The most characters of a message, excluding the path.
+MESSAGE_MAX = 300
 RESAMPLING_KWARGS = frozenset(
     {
         *("is_seg", "order", "order_z", "force_separate_z", "separate_z_anisotropy_threshold", "device"),
@@ -96,8 +98,8 @@ def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
     path = folder / "plans.json"
     try:
         return _plans(path, plans, dataset, configuration)
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise ModelError(short_message(str(error), path)) from error
     except KeyError as error:
         raise ModelError(
             f"{path} or the dataset.json next to it: no {error.args[0]!r}; check that it is from nnU-Net v2"
@@ -105,9 +107,23 @@ def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path}: {where}: {first['msg']}; got {first['input']!r}") from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ModelError(f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again") from error
+        message = f"{path}: {where}: {first['msg']}; got {first['input']!r}"
+        raise ModelError(short_message(message, path)) from error
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        message = f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again"
+        raise ModelError(short_message(message, path)) from error
+
+
+def short_message(message: str, path: Path) -> str:
+    """Returns a message in one line, whose middle is left out if a value in it is long.
+
+    Args:
+      message: message that can contain the path.
+      path: file or folder, which is not counted.
+    """
+    line = " ".join(message.split())
+    most = MESSAGE_MAX + len(str(path))
+    return line if len(line) <= most else f"{line[: most - 100]} ... {line[-95:]}"
 
 
 def read_json(path: Path) -> dict[str, object]:

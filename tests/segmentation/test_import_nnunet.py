@@ -113,6 +113,7 @@ def test_a_checkpoint_that_is_not_of_nnunet(folder, tmp_path, monkeypatch):
     [
         ({"network_weights": 3}, "its network_weights are not a dictionary"),
         ({"inference_allowed_mirroring_axes": (0, 3)}, r"mirroring axes \(0, 3\) are not those of a 3D image"),
+        ({"inference_allowed_mirroring_axes": ([0],)}, "are not those of a 3D image"),
         ({"init_args": {"configuration": "3d_other"}}, "has no configuration '3d_other'; it has 3d_fullres"),
     ],
 )
@@ -160,6 +161,22 @@ def test_a_cascade_without_its_first_stage_is_refused(folder):
     trained = folder("cascade")
     shutil.rmtree(trained.with_name("nnUNetTrainer__nnUNetPlans__3d_lowres"))
     with pytest.raises(ModelError, match="expected its first, nnUNetTrainer__nnUNetPlans__3d_lowres, next to it"):
+        segmentation.import_nnunet(trained)
+
+
+@pytest.mark.parametrize(
+    ("previous", "complaint"),
+    [
+        ("3d_cascade_fullres", "is the first stage of a cascade and has a first stage itself"),
+        ("../other", "previous_stage '../other' cannot be the first stage"),
+    ],
+)
+def test_a_cascade_that_has_no_end_is_refused(folder, previous, complaint):
+    trained = folder("cascade")
+    plans = json.loads((trained / "plans.json").read_text())
+    plans["configurations"]["3d_cascade_fullres"]["previous_stage"] = previous
+    (trained / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(ModelError, match=complaint):
         segmentation.import_nnunet(trained)
 
 
@@ -215,6 +232,10 @@ def test_tasks_are_known_by_the_labels(folder, names, task):
         ("n_conv_per_stage", ["x", 2, 2], "is not in nnU-Net v2's format"),
         ("n_conv_per_stage", [2, 2.5e308, 2], "plans.json: "),
         ("n_conv_per_stage", 10**6, "less than or equal to 256"),
+        ("features_per_stage", 0, "greater than or equal to 1; .*; and [0-9]+ more"),
+        ("features_per_stage", ["0" * 5000] * 3, "its network cannot be built"),
+        ("kernel_sizes", [[float("inf")] * 3] * 3, "is not in nnU-Net v2's format"),
+        ("nonlin", "x\n" * 500, "nonlin .* is unknown; networks with 'LeakyReLU' can be imported"),
     ],
 )
 def test_a_damaged_description_of_the_network_is_one_line(folder, key, value, complaint):
@@ -229,3 +250,4 @@ def test_a_damaged_description_of_the_network_is_one_line(folder, key, value, co
     with pytest.raises(ModelError, match=complaint) as raised:
         segmentation.import_nnunet(trained)
     assert "plans.json" in str(raised.value) and "\n" not in str(raised.value)
+    assert len(str(raised.value)) - len(str(trained)) < 330
