@@ -107,7 +107,7 @@ def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Bool[np.n
     """Returns the region of an organ (the first label of its map) on a grid, plus a distance around it."""
     mask = organ.mask(organ.names[0][1]).astype(np.float32)
     share = to_grid(Volume(mask, organ.geometry, unit="1"), grid, fill=0.0)
-    return postprocess.dilate(share > 0.5, grid.spacing_mm, margin_mm=margin_mm)
+    return postprocess.dilate(share > 0.5, grid.spacing_mm, margin_mm=margin_mm, direction=grid.direction)
 
 
 def run(

@@ -73,4 +73,5 @@ def _around_liver(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:
     if not liver.geometry.matches(volume.geometry):
         liver = spatial.resample_labels(liver, volume.geometry)
     mask = liver.mask(liver.names[0][1])
-    return postprocess.dilate(mask, volume.geometry.spacing_mm, margin_mm=LIVER_MARGIN_MM)
+    grid = volume.geometry
+    return postprocess.dilate(mask, grid.spacing_mm, margin_mm=LIVER_MARGIN_MM, direction=grid.direction)

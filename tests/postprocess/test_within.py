@@ -16,6 +16,19 @@ def test_the_margin_is_measured_in_millimetres():
     assert around[7, 7, 5] and around[10, 9, 5] and not around[10, 7, 7]  # 6, 6 and 8 mm away
 
 
+@pytest.mark.parametrize("degrees", [0.0, 20.0, -28.0])
+def test_the_margin_is_that_of_a_tilted_gantry(degrees):
+    tilt = np.radians(degrees)
+    direction = np.array([[1, 0, 0], [0, 1, np.sin(tilt)], [0, 0, np.cos(tilt)]])
+    liver = np.zeros((15, 21, 11), bool)
+    liver[7, 9:12, 5:7] = True
+    around = postprocess.dilate(liver, SPACING_MM, margin_mm=9.0, direction=direction)
+    places = np.argwhere(np.ones_like(liver)) * SPACING_MM @ direction.T
+    apart = np.linalg.norm(places[:, None] - places[liver.ravel()], axis=-1).min(axis=1)
+    np.testing.assert_array_equal(around, (apart <= 9.0 + 1e-6).reshape(liver.shape))
+    assert postprocess.dilate(liver, SPACING_MM, margin_mm=0.0, direction=direction).sum() == 6
+
+
 def test_at_the_edge_of_the_image_nothing_wraps():
     liver = np.zeros((6, 6, 6), bool)
     liver[0, 0, 0] = True
