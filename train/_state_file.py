@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +21,11 @@ from sirtjax.parsing import parse_json
 Tree = TypeVar("Tree")
 _ABOUT = "about.json"
 _FORMAT = 1
+# What Python's and NumPy's readers raise over a damaged archive.
+_BROKEN = (
+    OSError, ValueError, KeyError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, NotImplementedError,
+    RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def save_tree(path: Path, tree: PyTree, about: Mapping[str, PyTree]) -> None:
@@ -88,10 +95,13 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
                 raise ValueError("a single array")
             found = {name: archive[name] for name in archive.files}
         about: Any = parse_json(found.pop(_ABOUT).tobytes())
+        if not isinstance(about, dict):
+            raise ValueError("no description of the state")
     except FileNotFoundError as error:
         raise ImageFormatError(f"{path}: no such file; expected a state of training") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ImageFormatError(f"{path}: is damaged or no state of training ({error}); start over") from error
+    except _BROKEN as error:
+        what = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ImageFormatError(f"{path}: is damaged or no state of training ({what}); start over") from error
     if about.get("format") != _FORMAT:
         raise ImageFormatError(
             f"{path}: format {about.get('format')}, expected {_FORMAT}; use the version that made it"

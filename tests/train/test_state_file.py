@@ -47,3 +47,26 @@ def test_another_tree_is_refused(tmp_path):
         train.load_tree(tmp_path / "s.npz", {**tree(), "c": np.zeros(1)})
     with pytest.raises(ConfigError, match="has a too much"):
         train.load_tree(tmp_path / "s.npz", {"b": tree()["b"]})
+
+
+@pytest.mark.parametrize("about", [b"[1]", b"3", b"null"])
+def test_a_state_without_a_table_is_refused(tmp_path, about):
+    with (tmp_path / "state.npz").open("wb") as file:
+        np.savez(file, **{"about.json": np.frombuffer(about, np.uint8)})
+    with pytest.raises(ImageFormatError, match=r"is damaged or no state of training \(no description of the state\)"):
+        train.load_tree(tmp_path / "state.npz", {})
+
+
+def test_any_damage_of_a_state_is_one_short_line(tmp_path):
+    path, rng = tmp_path / "state.npz", np.random.default_rng(0)
+    train.save_tree(path, tree(), {})
+    whole = path.read_bytes()
+    for _ in range(1500):
+        content = bytearray(whole[: rng.integers(1, len(whole))] if rng.random() < 0.2 else whole)
+        for place in rng.integers(0, len(content), rng.integers(1, 6)):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            train.load_tree(path, tree())
+        except (ImageFormatError, ConfigError) as error:
+            assert len(str(error)) < 400 + len(str(path)) and "\n" not in str(error)
