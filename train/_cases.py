@@ -65,7 +65,7 @@ def table_cases(path: Path) -> tuple[TrainingCase, ...]:
     """
     rows = read_csv_table(path, required=_COLUMNS, optional=_MORE, content="cases")
     cases = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         word = row["split"]
         if word not in _SPLITS:
             raise ConfigError(f"{path}, line {number}: split is {word!r}; expected train, validation or nothing")

@@ -12,7 +12,7 @@ from sirtjax.parsing import surplus_cells
 
 def read_csv_table(
     path: Path, *, required: Sequence[str], optional: Sequence[str], content: str
-) -> tuple[dict[str, str], ...]:
+) -> tuple[tuple[int, dict[str, str]], ...]:
     """Reads the rows of a CSV table with a header; a column without a cell in a row is empty.
 
     Args:
@@ -22,7 +22,8 @@ def read_csv_table(
       content: description of the rows, such as "pairs", for the message.
 
     Returns:
-      A dictionary per row with each of these columns, without white space around the cells.
+      The number of each row in a spreadsheet, which counts the header and blank rows, and a dictionary with each of
+      these columns, without white space around the cells.
 
     Raises:
       ConfigError: the table cannot be read, a column is missing, unknown or there twice, or a row has more cells than
@@ -30,11 +31,11 @@ def read_csv_table(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
+            numbered = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", error)
         raise ConfigError(f"{path}: cannot read the table of {content} ({reason})") from error
+    columns, rows = (tuple(numbered[0][1]), numbered[1:]) if numbered else ((), [])
     missing = [name for name in required if name not in columns]
     unknown = [name for name in columns if name not in (*required, *optional)]
     twice = [name for name in columns if columns.count(name) > 1]
@@ -47,11 +48,14 @@ def read_csv_table(
             else f"has the column {twice[0]!r} {columns.count(twice[0])} times"
         )
         raise ConfigError(f"{path}: {found}; expected {', '.join(required)} and, optionally, {', '.join(optional)}")
-    for number, row in enumerate(rows, start=2):
-        fault = surplus_cells(row.get(None, ()), columns)
+    for number, row in rows:
+        fault = surplus_cells(row[len(columns) :], columns)
         if fault is not None:
             raise ConfigError(f"{path}, row {number}: {fault}")
-    return tuple({name: (row.get(name) or "").strip() for name in (*required, *optional)} for row in rows)
+    cells = [(number, dict(zip(columns, row, strict=False))) for number, row in rows]
+    return tuple(
+        (number, {name: row.get(name, "").strip() for name in (*required, *optional)}) for number, row in cells
+    )
 
 
 def is_there(path: Path) -> bool:

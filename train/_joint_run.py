@@ -27,6 +27,7 @@ from sirtjax.train._run_folder import (
     CONFIG,
     REGISTRATION,
     best_file,
+    check_contents,
     check_folder,
     describe_run,
     remove_unfinished,
@@ -59,7 +60,8 @@ def run_joint_training(
 
     Raises:
       OutputError: the folder contains files and `resume` is false, or another training writes there.
-      ConfigError: the folder is a run of another config, the network does not fit the grid, or data are missing.
+      ConfigError: the folder is a run of another config or of other pairs of files, the network does not fit the grid,
+        or data are missing.
       ModelError: the initial weights do not exist, or belong to another network.
       ComputationError: the loss is not finite.
       InputError: an image cannot be used, or a step needs more memory than is available.
@@ -73,6 +75,8 @@ def run_joint_training(
         if jax.process_index() == 0:
             remove_unfinished(run)
         source = make_joint_source(config, on_progress=on_progress)
+        if resume and (run / STATE).is_file():
+            check_contents(run, source.contents)
         return train_joint(
             config,
             source,
@@ -80,7 +84,7 @@ def run_joint_training(
             mesh=mesh,
             resume=resume,
             max_time_s=max_time_s,
-            on_begin=lambda: describe_run(run, config, modalities=source.modalities),
+            on_begin=lambda: describe_run(run, config, modalities=source.modalities, contents=source.contents),
             on_progress=on_progress,
             on_note=on_note,
         )

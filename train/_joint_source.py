@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
 
@@ -49,11 +49,13 @@ class JointSource:
       feed: function from the number of a pair to the pairs from there on.
       validation: pairs that are not used for training, by name.
       modalities: modalities of the training images, "CT" and "MR"; empty if they are not known.
+      contents: hash of the images and masks of each pair of files, by name.
     """
 
     feed: Callable[[int], Iterator[LaterPair]]
     validation: dict[str, JointPair]
     modalities: frozenset[str] = frozenset()
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 def random_pair_source(data: RandomPairsConfig, *, inputs: int, seed: int) -> JointSource:
@@ -126,7 +128,9 @@ def file_pair_source(
     training, held_back = split_pairs(read_pair_table(data.path), validation_fraction=data.validation, seed=seed)
     read = partial(prepare_pairs, shape=data.shape, preprocessing=preprocessing, on_progress=on_progress)
     modalities: set[str] = set()
-    pairs, others = read(training, on_modality=modalities.add), read(held_back)
+    contents: dict[str, str] = {}
+    pairs = read(training, on_modality=modalities.add, on_content=contents.__setitem__)
+    others = read(held_back, on_content=contents.__setitem__)
 
     @jax.jit
     def vary(key: PRNGKeyArray, pair: PreparedPair) -> JointPair:
@@ -148,7 +152,7 @@ def file_pair_source(
         file.name: _with_inputs(joint_pair_of_files(jax.random.key(_VALIDATION + number), pair, config=exact), inputs)
         for number, (file, pair) in enumerate(zip(held_back, others, strict=True))
     }
-    return JointSource(feed=feed, validation=validation, modalities=frozenset(modalities))
+    return JointSource(feed=feed, validation=validation, modalities=frozenset(modalities), contents=contents)
 
 
 def mixed_pair_source(data: MixedPairsConfig, *, random: JointSource, files: JointSource) -> JointSource:
@@ -171,6 +175,7 @@ def mixed_pair_source(data: MixedPairsConfig, *, random: JointSource, files: Joi
         feed=feed,
         validation={**random.validation, **files.validation},
         modalities=random.modalities | files.modalities,
+        contents=files.contents,
     )
 
 

@@ -57,7 +57,7 @@ def read_pair_table(path: Path) -> tuple[FilePair, ...]:
     rows = read_csv_table(path, required=_COLUMNS, optional=_MORE, content="pairs")
     if not rows:
         raise ConfigError(f"{path}: the table has no pair; add one per row")
-    return tuple(_pair(row, path, number) for number, row in enumerate(rows, start=2))
+    return tuple(_pair(row, path, number) for number, row in rows)
 
 
 def split_pairs(

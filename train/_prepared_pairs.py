@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,7 @@ def prepare_pairs(
     preprocessing: FixedPreprocessing,
     on_progress: Callable[[str], None] = lambda text: None,
     on_modality: Callable[[str], None] = lambda modality: None,
+    on_content: Callable[[str, str], None] = lambda name, content: None,
 ) -> tuple[PreparedPair, ...]:
     """Reads pairs and resamples them to the network's grid along the patient axes (LPS).
 
@@ -65,6 +67,7 @@ def prepare_pairs(
       preprocessing: spacing and scales of intensities.
       on_progress: called with the name of each pair.
       on_modality: called with the modality of each image, "CT" or "MR".
+      on_content: called with the name of each pair and a hash of the voxels and positions of its images and masks.
 
     Raises:
       InputError: an image or mask cannot be used; the message names the row and the file.
@@ -73,14 +76,18 @@ def prepare_pairs(
     for number, pair in enumerate(pairs, start=1):
         on_progress(f"reading pair {number} of {len(pairs)}")
         try:
-            prepared.append(_prepared(pair, shape, preprocessing, on_modality))
+            prepared.append(_prepared(pair, shape, preprocessing, on_modality, on_content))
         except InputError as error:
             raise type(error)(f"{pair.name}: {error}") from error
     return tuple(prepared)
 
 
 def _prepared(
-    pair: FilePair, shape: tuple[int, int, int], how: FixedPreprocessing, on_modality: Callable[[str], None]
+    pair: FilePair,
+    shape: tuple[int, int, int],
+    how: FixedPreprocessing,
+    on_modality: Callable[[str], None],
+    on_content: Callable[[str, str], None],
 ) -> PreparedPair:
     one, two = (
         registration.read_registration_image(path, series=None, modality=modality, role=role)[0]
@@ -91,6 +98,7 @@ def _prepared(
         for path, image in zip(pair.livers, (one, two), strict=True)
     ]
     lesions = None if pair.lesions is None else _organ(pair.lesions, one, "lesions")
+    on_content(pair.name, _content((one.volume, two.volume, *livers, lesions)))
     scales = [_scale(image.volume, how, path) for image, path in zip((one, two), pair.images, strict=True)]
     for scale in scales:
         on_modality(scale.modality)
@@ -115,6 +123,20 @@ def _prepared(
         if centre is not None
     ]
     return PreparedPair(*sides)
+
+
+def _content(parts: Sequence[Volume | LabelMap | None]) -> str:
+    """A hash of voxels and positions, which does not change if the files are moved or compressed again."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if part is None:
+            digest.update(b"none")
+            continue
+        array = np.ascontiguousarray(part.array)
+        unit = part.unit if isinstance(part, Volume) else ""
+        digest.update(f"{array.dtype} {array.shape} {unit} {np.round(part.geometry.affine, 4).tolist()}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _organ(path: Path, image: Image, name: str) -> LabelMap:

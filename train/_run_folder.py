@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,28 @@ def run_modalities(run: Path) -> frozenset[str]:
       ConfigError: the folder is not a run.
     """
     return frozenset(map(str, _described(run).get("modalities", ())))
+
+
+def check_contents(run: Path, contents: Mapping[str, str]) -> None:
+    """Refuses to continue a run whose pairs of files are not those with which it was begun.
+
+    Args:
+      run: run folder.
+      contents: hash of the images and masks of each pair, by name; a run without recorded hashes is not checked.
+
+    Raises:
+      ConfigError: the folder is not a run, or a pair has changed, is missing or was added.
+    """
+    before = _described(run).get("contents")
+    if not isinstance(before, dict):
+        return
+    changed = [name for name in sorted(before.keys() | contents.keys()) if before.get(name) != contents.get(name)]
+    if changed:
+        what = ", ".join(changed[:5]) + (" and others" if len(changed) > 5 else "")
+        raise ConfigError(
+            f"{run}: was begun with other images or masks in the table of pairs ({what}); use the same files in the "
+            "same rows, or begin in another folder"
+        )
 
 
 def _described(run: Path) -> dict[str, PyTree]:
@@ -164,13 +186,16 @@ def check_folder(run: Path, config: Table, *, resume: bool, read: Callable[[Path
         _check_same(read(run), config, run)
 
 
-def describe_run(run: Path, config: Table, *, modalities: Collection[str] = ()) -> None:
+def describe_run(
+    run: Path, config: Table, *, modalities: Collection[str] = (), contents: Mapping[str, str] | None = None
+) -> None:
     """Writes the config and the versions and devices of a run.
 
     Args:
       run: run folder.
       config: training file.
       modalities: modalities of the training images of a registration network, if they are known.
+      contents: hash of the images and masks of each pair of files, by name.
     """
     described = {
         "sirtjax": __version__,
@@ -181,6 +206,8 @@ def describe_run(run: Path, config: Table, *, modalities: Collection[str] = ()) 
     }
     if modalities:
         described["modalities"] = sorted(modalities)
+    if contents:
+        described["contents"] = dict(sorted(contents.items()))
     with atomic_path(run / CONFIG, force=True) as temporary:
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 

@@ -24,7 +24,8 @@ def lung_pieces(
 ) -> Iterator[Bool[np.ndarray, "i j k"]]:
     """Yields the connected components of air that can be lung.
 
-    They are split at thin walls where bowel gas touches a lung, and have at least `MIN_CORE_ML`. Smaller than `MIN_ML`, they are lung only as part of a larger open one.
+    They are split at thin walls where bowel gas touches a lung, and have at least `MIN_CORE_ML`. Those smaller than
+    `MIN_ML` are lung only as part of a larger open one.
 
     Args:
       air: voxels below `LUNG_HU` inside the body.

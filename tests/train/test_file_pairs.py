@@ -275,6 +275,44 @@ def test_a_table_of_windows_is_read(tmp_path):
     assert pair.images == (tmp_path / "a.nii", tmp_path / "a.nii") and pair.split == "train"
 
 
+def test_blank_rows_count_in_the_number_of_a_row(tmp_path):
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "p.csv").write_text("reference,floating\n\na.nii,a.nii\n,\n\na.nii,b.nii\n")
+    with pytest.raises(ConfigError, match="row 4: reference is empty"):
+        train.read_pair_table(tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text("reference,floating\n\na.nii,a.nii\n\n\na.nii,b.nii\n")
+    with pytest.raises(ConfigError, match=r"row 6: floating does not exist"):
+        train.read_pair_table(tmp_path / "p.csv")
+
+
+def test_a_run_is_not_continued_with_other_files_in_the_same_rows(tmp_path, monkeypatch):
+    from sirtjax.train import _joint_run
+
+    def paused(config, source, *, run, on_begin, **options):
+        on_begin()
+        (run / "state.npz").touch()
+        return "paused"
+
+    monkeypatch.setattr(_joint_run, "train_joint", paused)
+    path = pair_files.write_pairs(tmp_path, 4)
+    data = f'data={{ kind = "files", path = "{path}", shape = [16, 16, 16], spacing_mm = 10.0 }}'
+    config = train.load_joint_training("joint-regsegnet", overrides=[data])
+    run = tmp_path / "run"
+    assert train.run_joint_training(config, run) == "paused"
+    assert train.run_joint_training(config, run, resume=True) == "paused"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], lines[4], lines[3]]))
+    with pytest.raises(ConfigError, match=r"other images or masks in the table of pairs \(row 4, row 5\)"):
+        train.run_joint_training(config, run, resume=True)
+    path.write_text("\n".join(lines))
+    moved = shutil.move(tmp_path / "r1.nii.gz", tmp_path / "other.nii.gz")
+    path.write_text("\n".join(lines).replace("r1.nii.gz", moved.name))
+    assert train.run_joint_training(config, run, resume=True) == "paused"
+    shutil.copy(tmp_path / "r2_liver.nii.gz", tmp_path / "r1_liver.nii.gz")
+    with pytest.raises(ConfigError, match=r"\(row 3\); use the same files in the same rows"):
+        train.run_joint_training(config, run, resume=True)
+
+
 def test_what_is_wrong_with_a_file_is_named(tmp_path):
     pair_files.write_side(tmp_path, "a", (-20.0, 5.0, 4.0))
     row = {"reference": "a.nii.gz", "floating": "a.nii.gz"}
