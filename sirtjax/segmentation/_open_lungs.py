@@ -103,7 +103,8 @@ def open_on_image(
       volume: the CT.
       hu: threshold of the contour.
     """
-    return sharpened(coarse, grid, volume, keep="below", hu=hu) & ~unmeasured_voxels(volume)
+    measured: Mask = sharpened(coarse, grid, volume, keep="below", hu=hu) & ~unmeasured_voxels(volume)
+    return measured
 
 
 def _measured(volume: Volume, grid: Geometry) -> tuple[Float32[np.ndarray, "i j k"], Mask]:
