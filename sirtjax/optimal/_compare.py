@@ -16,7 +16,8 @@ from sirtjax.optimal._linear import solve_linear
 from sirtjax.optimal._prepare import limit_slots, own_bounds
 from sirtjax.optimal._problem import ActivityProblem
 from sirtjax.optimal._result import InjectionGain, ParetoFront
-from sirtjax.optimal._search import SmoothProblem, search, smooth_problem
+from sirtjax.optimal._search import search
+from sirtjax.optimal._smooth_problem import SmoothProblem, smooth_problem
 
 Floats = NDArray[np.float64]
 FRONT_POINTS = 12
@@ -32,7 +33,7 @@ def pareto_front(
 ) -> ParetoFront:
     """Computes the best objective for each mean dose of the whole normal liver, up to that of the optimum.
 
-    All limits remain. Uncertainty is not taken into account.
+    All limits remain. Uncertainty is not taken into account. Without dose in the liver the front is empty.
 
     Args:
       problem: injections, limits and objective.
@@ -47,6 +48,8 @@ def pareto_front(
         raise ConfigError("Pareto front: there is no whole normal liver")
     problem = nominal_problem(problem)
     end = float(liver.mean_gy_per_mbq @ optimum_mbq)
+    if end <= 0:  # no activity, or none in the liver
+        return ParetoFront(liver_gy=(), value=(), activity_mbq=())
     levels = np.linspace(0, end, points + 1)[1:]
     limit = DoseObjective(voi=liver.name, direction="at most", dose_gy=end, source="Pareto front")
     restricted = replace(
