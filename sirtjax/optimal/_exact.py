@@ -8,15 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from sirtjax.dosimetry import DoseObjective, OutcomeModel, VoiDose
+from sirtjax.dosimetry import OutcomeModel, VoiDose
 from sirtjax.optimal._histogram import fractions_at_doses, values_gy, voi_samples
-from sirtjax.optimal._problem import ActivityProblem
+from sirtjax.optimal._problem import D70, ActivityProblem
 from sirtjax.optimal._robust import robust_use
 from sirtjax.optimal._survival import log_survivals
 
 Floats = NDArray[np.float64]
-# The metric of a tumour for the objective "d70".
-D70 = DoseObjective(voi="tumour", direction="at least", dose_gy=1.0, kind="D", volume_fraction=0.7, source="")
 
 
 def limit_use(problem: ActivityProblem, activity_mbq: Float[np.ndarray, " injections"]) -> Float[np.ndarray, " limits"]:

@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ComputationError
-from sirtjax.optimal._exact import D70
 from sirtjax.optimal._prepare import is_curved
-from sirtjax.optimal._problem import ActivityProblem
+from sirtjax.optimal._problem import D70, ActivityProblem
 
 Floats = NDArray[np.float64]
 

@@ -49,7 +49,7 @@ def limit_order(problem: ActivityProblem) -> tuple[list[int], list[int]]:
 def limit_slots(problem: ActivityProblem) -> list[int]:
     """Returns the index of each limit of the problem in the arrays of `SearchData`."""
     linear, curved = limit_order(problem)
-    padded = padded_size(len(linear), LEAST_LIMITS)
+    padded = padded_size(max(len(linear), 1), LEAST_LIMITS)
     slot = {index: position for position, index in enumerate(linear)}
     slot |= {index: padded + position for position, index in enumerate(curved)}
     return [slot[index] for index in range(len(problem.limits))]

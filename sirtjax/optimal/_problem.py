@@ -19,6 +19,8 @@ Pair = tuple[DoseObjective, VoiDose]
 Kind = Literal["mean", "d70", "volume", "eud", "utcp"]
 # Objectives that need the dose of the voxels of each tumour.
 BY_VOXEL: tuple[Kind, ...] = ("d70", "volume", "eud")
+# The metric of a tumour for the objective "d70".
+D70 = DoseObjective(voi="tumour", direction="at least", dose_gy=1.0, kind="D", volume_fraction=0.7, source="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,12 +203,22 @@ def _check_objective(problem: ActivityProblem) -> None:
     for tumour, target in zip(problem.tumours, problem.tumour_target_gy, strict=True):
         if not (tumour.mean_gy_per_mbq > 0).any():
             raise InputError(f"optimal activity: no injection reaches {tumour.name}; omit it from the targets")
+        if kind == "volume" and target <= 0:
+            raise InputError(
+                f'objective "volume": earlier treatments gave {tumour.name} its target dose; omit it from the targets '
+                "or use another objective"
+            )
         if kind == "volume" and not target > 0:
             raise ConfigError(
                 f'objective "volume": {tumour.name} has no target dose; add an objective "at least" for it'
             )
         if kind in BY_VOXEL and tumour.samples_gy_per_mbq is None:
             raise InputError(f'objective "{kind}": the dose of the voxels of {tumour.name} is unknown; use "mean"')
+        if kind == "d70" and not tumour.value_gy(D70, np.ones(len(problem.injections))) > 0:
+            raise InputError(
+                f'objective "d70": the injections reach less than 70 % of {tumour.name}, so its D70 is 0 Gy; omit it '
+                "from the targets or use another objective"
+            )
     outcome = problem.objective.outcome
     if kind != "utcp" or outcome is None:
         return
