@@ -106,7 +106,7 @@ def exact_parts(
 
 
 def with_differences(model: LinearModel, smooth: SmoothProblem, step: Float[np.ndarray, " n"]) -> LinearModel:
-    """Adds the derivatives by exact differences at a point near that of the model, where a step did not gain.
+    """Adds the derivatives by exact differences at a point near that of the model.
 
     Args:
       model: the problem around the point.
@@ -150,7 +150,7 @@ def best_step(model: LinearModel, radius: float, *, limited: bool = True) -> Ste
     Args:
       model: the problem around the point.
       radius: largest change of each activity, in units.
-      limited: with the limits and the bounds of the activities; without them the step is free.
+      limited: whether the limits and the bounds of the activities apply; otherwise the step is free.
     """
     program, count = Program(), len(model.units)
     for unit, most in zip(model.units, model.most, strict=True):

@@ -68,7 +68,7 @@ class Program:
         self.most.append(most)
 
     def solution(self) -> tuple[NDArray[np.float64] | None, float]:
-        """Returns the columns of the best point, None if none was found within `NODES`, and an upper bound of the sum."""
+        """Returns the columns of the best point, None without one, and an upper bound of the sum."""
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import csr_array
 

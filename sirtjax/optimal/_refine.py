@@ -47,7 +47,7 @@ def refined(
 def examined(
     smooth: SmoothProblem, best: tuple[Float[np.ndarray, " n"], float]
 ) -> tuple[float, tuple[Float[np.ndarray, " n"], float] | None]:
-    """Computes the part of the gradient of the objective that limits and kinks leave: 0 at an optimum, 1 far from it.
+    """Computes the part of the gradient that limits and kinks leave: 0 at an optimum, 1 far from it.
 
     The step that the linearised problem promises to gain most is tried. If it does not gain, there is a kink of the
     histograms, which the derivatives at the other side of it describe. They are added, and the next step is tried.

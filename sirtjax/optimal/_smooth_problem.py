@@ -70,7 +70,7 @@ class SmoothProblem:
         return units, objective_value(self.problem, units * self.unit_mbq)
 
     def sample_derivatives(self, units: Float[np.ndarray, " n"]) -> Float[np.ndarray, "samples n"]:
-        """Computes the derivatives of the objective in each sample by the units, of "utcp" those of its logarithm."""
+        """Computes the derivatives of the objective in each sample, of "utcp" those of its logarithm."""
         padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
         padded[: len(units)] = units
         found = sample_derivatives(padded, self.data, kind=self.problem.objective.kind)
