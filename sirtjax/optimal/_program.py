@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 # Nodes after which HiGHS returns the best point so far, and the relative gap at which it is the best one. A limit of
 # time would make the result depend on the load of the computer.
@@ -67,7 +66,7 @@ class Program:
         self.entries += [(row, column, value) for column, value in others.items()]
         self.most.append(most)
 
-    def solution(self) -> tuple[NDArray[np.float64] | None, float]:
+    def solution(self) -> tuple[Float[np.ndarray, " columns"] | None, float]:
         """Returns the columns of the best point, None without one, and an upper bound of the sum."""
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import csr_array
