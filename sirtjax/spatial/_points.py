@@ -41,8 +41,8 @@ def inverse_transform_points(
     field = DisplacementField(np.asarray(transform.array), transform.geometry)
     found, missed = _solved(field, goal, goal - sample_displacement(field, goal), tolerance_mm, iterations)
     if _is_truncated(field, tolerance_mm):
-        # Beyond the grid nothing moves, so every point there is also its own solution. A solution inside the grid is the
-        # one that the field was made for. The affine map nearest to the field gives a guess of it.
+        # Beyond the grid nothing moves, so every point there is also its own solution. A solution inside the grid is
+        # the one that the field was made for. The affine map nearest to the field gives a guess of it.
         again, left = _solved(field, goal, _affine_guess(field, goal), tolerance_mm, iterations)
         solved, resolved = (np.linalg.norm(one, axis=-1) <= tolerance_mm for one in (missed, left))
         better = resolved & _inside(field, again) & ~(solved & _inside(field, found))
