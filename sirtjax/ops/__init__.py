@@ -10,6 +10,7 @@ from sirtjax.ops._distance import distance_mm as distance_mm
 from sirtjax.ops._distance import signed_distance_mm as signed_distance_mm
 from sirtjax.ops._fourier import fft_convolve as fft_convolve
 from sirtjax.ops._fourier import good_fft_size as good_fft_size
+from sirtjax.ops._fullest import fullest_voxels as fullest_voxels
 from sirtjax.ops._gaussian import gaussian_filter as gaussian_filter
 from sirtjax.ops._interpolate import FlatGrid as FlatGrid
 from sirtjax.ops._interpolate import flat_grid as flat_grid
@@ -37,6 +38,7 @@ __all__ = [
     "fft_convolve",
     "flat_grid",
     "full_precision",
+    "fullest_voxels",
     "gaussian_filter",
     "good_fft_size",
     "hold",

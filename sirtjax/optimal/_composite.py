@@ -272,7 +272,7 @@ def _add_objective(program: Program, model: LinearModel, radius: float) -> None:
         lost, near = most < base - reach, (most >= base - reach) & (least < base + reach)
         column = program.add_column(-reach, reach, gain=share)
         choices = []
-        for sample in np.flatnonzero(near):
+        for sample in np.flatnonzero(near).tolist():
             choices.append(program.add_choice())
             bound = base + reach - float(least[sample])
             for slope, term in rows_of(sample):

@@ -52,11 +52,13 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> Float[
     if problem.objective.kind == "volume":
         by_use = _without_nudge(problem, by_use, units * smooth.unit_mbq)
     if smooth.limits == "each":
-        return by_use / problem.room_gy
+        by_limit: Floats = by_use / problem.room_gy
+        return by_limit
     padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
     padded[: len(units)] = units
     shifts = np.asarray(use_by_shift(padded, smooth.data, limits=smooth.limits), np.float64)[0]
-    return by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy
+    shared: Floats = by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy
+    return shared
 
 
 def _without_nudge(problem: ActivityProblem, by_use: Floats, activity_mbq: Floats) -> Floats:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import sirtjax
-from sirtjax import dicom, io, spatial
+from sirtjax import dicom, io, ops, spatial
 from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.reports._report_pdf import report_pdf
-from sirtjax.volume import LabelMap, Volume
+from sirtjax.volume import Geometry, LabelMap, Volume
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Case, Result, ResultVolumes, StepResults, Voi
@@ -90,7 +90,8 @@ def write_dicom_results(
     kinds: dict[str, str] = {}
     names = dicom_names([*(row.name for row in result.vois), *(name for name, *_ in _drawn(products))])
     for frame, reference in (("activity", anchor), ("diagnostic", references.get("diagnostic"))):
-        masks = {} if reference is None else _masks(products, maps, frame, names, kinds, left_out)
+        grid = None if reference is None or frame == "diagnostic" else reference.geometry
+        masks = {} if reference is None else _masks(products, maps, grid, names, kinds, left_out)
         if not masks or reference is None:
             continue
         drawn_by = _algorithms(products, names)
@@ -100,6 +101,7 @@ def write_dicom_results(
             reference,
             label="sirtjax",
             description=_what(result),
+            algorithm=drawn_by,
             approved=approval,
         )
         files[f"segmentation {frame}"] = dicom.write_seg(
@@ -161,27 +163,29 @@ def dicom_names(names: Sequence[str]) -> dict[str, str]:
 def _masks(
     products: StepResults,
     maps: ResultVolumes,
-    frame: str,
+    grid: Geometry | None,
     names: Mapping[str, str],
     kinds: dict[str, str],
     left_out: list[str],
 ) -> dict[str, LabelMap]:
-    """Returns the structures of one frame: contoured there and, for the activity image, also warped to it."""
-    from sirtjax.workflows import result_mask
-
+    """Returns the structures of the activity image, with those warped to `grid`, or those of the diagnostic image."""
     found: dict[str, LabelMap] = {}
     for name, kind, labels, contoured_on in _drawn(products):
         plain = names[name]
         kinds[plain] = kind
-        if contoured_on == frame:
+        if (contoured_on == "diagnostic") == (grid is None):
             found[plain] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=plain)
-        elif frame == "activity":
-            warped = result_mask(maps, name, label=plain)
-            if np.any(warped.array):
-                found[plain] = warped
+        elif grid is not None:
+            # From the fractions: a mask of whole voxels would be rounded twice.
+            whole = maps.lungs if name == "lungs" else None
+            weight, own = (maps.occupancy[name], maps.geometry) if whole is None else (whole.array, whole.geometry)
+            fractions = spatial.mask_occupancy(np.asarray(weight), own, grid)
+            mask = ops.fullest_voxels(np.asarray(fractions))
+            if mask.any():
+                found[plain] = LabelMap.from_mask(mask, grid, name=plain)
             else:
                 left_out.append(
-                    f"{name} does not fill half of any voxel of the working grid: it is not in a structure set there"
+                    f"{name} has less than half of the volume of a voxel: it is not in a structure set there"
                 )
     return found
 

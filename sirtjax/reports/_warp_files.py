@@ -323,5 +323,6 @@ def _outside_field(step: Transform, points_mm: NDArray[np.float64]) -> NDArray[n
     if max(float(np.abs(face).max()) for face in faces) <= FADED_MM:
         return nowhere
     index = step.geometry.to_voxel(points_mm)
-    outside: NDArray[np.bool_] = ~((index >= -0.5) & (index <= np.asarray(step.geometry.shape) - 0.5)).all(axis=-1)
+    within = (index >= -0.5) & (index <= np.asarray(step.geometry.shape) - 0.5)
+    outside: NDArray[np.bool_] = np.logical_not(within.all(axis=-1))
     return outside

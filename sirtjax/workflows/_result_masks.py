@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from sirtjax import ops
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._results import ResultVolumes
 from sirtjax.workflows._written_masks import WrittenMask, mask_files, mask_sha256
 
 
 def result_mask(maps: ResultVolumes, name: str, *, label: str | None = None) -> LabelMap:
-    """Returns the voxels of which a VOI fills half or more; the lungs on their own grid.
+    """Returns the voxels that a VOI fills most, as many as its volume; the lungs on their own grid.
 
     Args:
       maps: images of a result.
@@ -20,7 +21,7 @@ def result_mask(maps: ResultVolumes, name: str, *, label: str | None = None) -> 
     weight, geometry = maps.occupancy[name], maps.geometry
     if name == "lungs" and maps.lungs is not None:
         weight, geometry = np.asarray(maps.lungs.array), maps.lungs.geometry
-    return LabelMap.from_mask(weight >= np.float32(0.5), geometry, name=label or name)
+    return LabelMap.from_mask(ops.fullest_voxels(np.asarray(weight)), geometry, name=label or name)
 
 
 def written_masks(maps: ResultVolumes) -> tuple[WrittenMask, ...]:

@@ -119,6 +119,18 @@ def test_structures_lie_where_the_organs_are(once, studies, frame, folder):
 def test_drawn_structures_are_not_told_as_a_programs(once):
     segments = pydicom.dcmread(once[2] / "dicom" / "seg-activity.dcm").SegmentSequence
     assert {segment.SegmentAlgorithmType for segment in segments} == {"MANUAL"}
+    observed = pydicom.dcmread(once[2] / "dicom" / "rtstruct-activity.dcm").RTROIObservationsSequence
+    rois = pydicom.dcmread(once[2] / "dicom" / "rtstruct-activity.dcm").StructureSetROISequence
+    assert {roi.ROIGenerationAlgorithm for roi in rois} == {"MANUAL"} and len(observed) == len(rois)
+
+
+@pytest.mark.slow
+def test_segments_have_the_volumes_of_the_report(once):
+    printed, _, out = once
+    stated_ml = {row["name"]: row["volume_ml"] for row in json.loads(printed)["vois"]}
+    segments = read_seg(out / "dicom" / "seg-activity.dcm")
+    for name, labels in segments.items():
+        assert labels.volume_ml(name) == pytest.approx(stated_ml[name], abs=labels.geometry.voxel_volume_ml)
 
 
 def test_each_structure_says_what_drew_it():

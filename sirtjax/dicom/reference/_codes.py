@@ -22,8 +22,6 @@ class SegmentCode:
     """The codes of a segment: category (CID 7150), type (CID 7151), side (CID 244) and site (CID 4).
 
     It also has a colour.
-
-    It also has a colour.
     """
 
     category: Code

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float64, Real
-from numpy.typing import NDArray
 from scipy import ndimage
+
+from sirtjax import ops
 
 
 def apportioned(fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"]) -> Float64[np.ndarray, "i j k"]:
@@ -31,18 +32,5 @@ def apportioned(fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"])
         if part.sum() < 0.5:
             view.flat[part.argmax()] = part.sum()
         else:
-            view[_fullest(part)] = 1
+            view[ops.fullest_voxels(part)] = 1
     return result
-
-
-def _fullest(part: NDArray[np.float64]) -> NDArray[np.bool_]:
-    chosen = np.zeros(part.shape, bool)
-    owed = 0.0
-    for k in range(part.shape[2]):
-        plane = part[:, :, k]
-        owed += float(plane.sum())
-        count = min(int(np.floor(owed + 0.5)), int(np.count_nonzero(plane)))
-        best = np.argsort(-plane, axis=None, kind="stable")[:count]
-        chosen[:, :, k].flat[best] = True
-        owed -= count
-    return chosen

@@ -84,17 +84,19 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
         where=str(path),
     )
     masks: dict[str, LabelMap] = {}
-    empty = []
+    without_voxel: list[str] = []
     for segment, name in names.items():
         mask = _place(path, seg, segment, geometry, slices, threshold=threshold)
         if mask.any():
             masks[name] = LabelMap.from_mask(mask, geometry, name=name)
         else:
-            empty.append(name)
-    if empty and (only is not None or not masks):
-        raise ImageFormatError(f"{path}: no voxel in segment {', '.join(map(repr, empty))}; choose another")
-    if empty:
-        _LOG.warning("%d of %d segments are empty and omitted: %s", len(empty), len(names), ", ".join(empty))
+            without_voxel.append(name)
+    if without_voxel and (only is not None or not masks):
+        raise ImageFormatError(f"{path}: no voxel in segment {', '.join(map(repr, without_voxel))}; choose another")
+    if without_voxel:
+        _LOG.warning(
+            "%d of %d segments are empty and omitted: %s", len(without_voxel), len(names), ", ".join(without_voxel)
+        )
     return masks
 
 
