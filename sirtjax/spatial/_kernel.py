@@ -181,12 +181,15 @@ def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Float[
     for axis, x in enumerate(place):
         inside &= (x >= field.low[axis]) & (x < field.high[axis])
 
-    def shifted(axis: int, step: float) -> Array:
-        x, y, z = (hold(p + step if a == axis else p, 0.0, field.shape[a] - 1.0) for a, p in enumerate(place))
+    def shifted(step: Array) -> Array:
+        x, y, z = (hold(p + step[a], 0.0, field.shape[a] - 1.0) for a, p in enumerate(place))
         return sample_flat_linear(field, (x, y, z), fill=0.0)
 
+    # One after the other: fused into one loop, they took four times as long to run and twice as long to compile.
+    half = 0.5 * jnp.eye(3, dtype=place[0].dtype)
+    sides = lax.map(shifted, jnp.concatenate([half, -half]))
     # Differences along the field's axes, (points, 3) each, then along the world's.
-    slopes = [jnp.where(inside[..., None], shifted(axis, 0.5) - shifted(axis, -0.5), 0.0) for axis in range(3)]
+    slopes = jnp.where(inside[..., None], sides[:3] - sides[3:], 0.0)
     m = path.field_from_world
     columns = [slopes[0] * m[0, b] + slopes[1] * m[1, b] + slopes[2] * m[2, b] for b in range(3)]
     (a, b, c), (d, e, f), (g, h, i) = (
