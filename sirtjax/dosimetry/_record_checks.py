@@ -125,7 +125,8 @@ def treatment_date_checks(day: str, others: Sequence[str]) -> tuple[Check, ...]:
     return (make_check("SJ555", where=f"{day}; {'; '.join(others)}"),) if others else ()
 
 
-# A mg/dL read as umol/L, or a g/dL read as g/L, is outside.
+# An albumin in g/dL read as g/L, or the reverse, is outside. A bilirubin in mg/dL read as umol/L is outside only below
+# 2 mg/dL, and one in umol/L read as mg/dL only above 58 umol/L: values between are possible in both units.
 BILIRUBIN_RANGE = (2.0, 1000.0)
 ALBUMIN_RANGE = (10.0, 70.0)
 

@@ -49,7 +49,16 @@ def test_values_that_are_no_concentrations_are_refused(bilirubin, albumin):
 
 @pytest.mark.parametrize(
     ("bilirubin", "albumin", "names"),
-    [(14.0, 38.0, []), (0.8, 38.0, ["bilirubin"]), (14.0, 3.8, ["albumin"]), (1.1, 4.0, ["bilirubin", "albumin"])],
+    [
+        (14.0, 38.0, []),
+        (0.8, 38.0, ["bilirubin"]),
+        (14.0, 3.8, ["albumin"]),
+        (1.1, 4.0, ["bilirubin", "albumin"]),
+        # 2.5 mg/dL read as umol/L, and 50 umol/L read as mg/dL: possible values, as docs/checks.md states.
+        (2.5, 38.0, []),
+        (50.0 * 17.1, 38.0, []),
+        (60.0 * 17.1, 380.0, ["bilirubin", "albumin"]),
+    ],
 )
 def test_values_in_the_other_unit_are_reported(bilirubin, albumin, names):
     found = dosimetry.laboratory_checks(bilirubin_umol_per_l=bilirubin, albumin_g_per_l=albumin)

@@ -2,13 +2,19 @@
 
 import json
 from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
 
 import analytic_case as case
 import jsonschema
+import numpy as np
 import pytest
 
 from sirtjax.reports import report_html
 from sirtjax.workflows import load_case, result_to_json
+from sirtjax.workflows._optimal import optimal_checks
+
+DOCS = Path(__file__).parents[2] / "docs" / "checks.md"
 
 SCHEMA = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
 
@@ -37,3 +43,12 @@ def test_the_objective_belongs_to_the_strategy(patient):
         path = case.write_case(patient, prescription={"residual_fraction": 0.01, **prescription})
         with pytest.raises(Exception, match="`objective` is allowed only with strategy"):
             load_case(path)
+
+
+@pytest.mark.parametrize(("agreeing", "codes"), [(2, ["SJ562"]), (3, ["SJ562"]), (4, [])])
+def test_an_optimum_of_at_most_half_of_the_searches_is_not_confirmed(agreeing, codes):
+    found = SimpleNamespace(status="local optimum", agreeing=agreeing, searches=6, activity_mbq=np.ones(1))
+    problem = SimpleNamespace(injections=("all",), limits=())
+    choice = SimpleNamespace(found=found, robust=None, problem=problem, upper_mbq=np.ones(1))
+    assert [check.code for check in optimal_checks(choice) if check.code == "SJ562"] == codes
+    assert "at most half of the local searches" in DOCS.read_text(encoding="utf-8")
