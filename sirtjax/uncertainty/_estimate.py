@@ -83,6 +83,7 @@ def doses_of_concentration(
         lung_shunt_fraction,
         data,
         points=dose_points(dose_gy, of_lesions, of_liver, step, tissue, regions, distance_mm, data, kernel=kernel),
+        shares=shares,
     )
 
 
@@ -295,6 +296,7 @@ def dose_metrics(
     data: TreatmentData,
     *,
     points: DosePoints | None = None,
+    shares: Float[Array, "t i j k"] | None = None,
 ) -> DoseMetrics:
     """Computes the metrics of a dose in the VOIs of a patient.
 
@@ -305,6 +307,8 @@ def dose_metrics(
       lung_shunt_fraction: (t,) fraction of each activity that goes to the lungs.
       data: constants of the patient.
       points: doses within the voxels, for D_x, V and BED; None uses `dose_gy` at the centres of the voxels.
+      shares: (t, i, j, k) part of each voxel that each territory supplies. T/N of a lesion then refers to the normal
+        tissue of each territory, weighted by the volume of the lesion in it. None refers to `data.normal_of`.
     """
     tissue, members = regions[:-1], jnp.asarray(data.members)
     volume = jnp.maximum(members @ jnp.sum(tissue, axis=(1, 2, 3)), 1e-3)
@@ -314,8 +318,14 @@ def dose_metrics(
         return found
 
     level = jnp.maximum(jnp.asarray(recovered), 0.0)
-    mean_gy, normal = mean(dose_gy), mean(level)[jnp.asarray(data.normal_of)]
-    lesions = tissue[: data.lesions]
+    mean_gy, lesions = mean(dose_gy), tissue[: data.lesions]
+    if shares is None:
+        normal = mean(level)[jnp.asarray(data.normal_of)]
+    else:
+        supplied = jnp.tensordot(lesions, jnp.asarray(shares), axes=((1, 2, 3), (1, 2, 3)))
+        beside = tissue[data.lesions : -1]
+        around = jnp.tensordot(beside, level, axes=3) / jnp.maximum(jnp.sum(beside, axis=(1, 2, 3)), 1e-3)
+        normal = supplied @ around / jnp.maximum(jnp.sum(supplied, axis=1), 1e-3)
     lesion = jnp.tensordot(lesions, level, axes=3) / jnp.maximum(jnp.sum(lesions, axis=(1, 2, 3)), 1e-3)
     if points is None:
         near = jnp.asarray(data.near)

@@ -40,7 +40,8 @@ class TreatmentData:
       fractions: (k,) volume fractions of the doses D_x.
       threshold_gy: (v,) dose of the volume V of each VOI.
       bed_per_gy: (v,) factor of the squared dose in the BED, 1/Gy; 0 gives the dose.
-      normal_of: (n,) index of the VOI of normal tissue to which T/N of each lesion refers.
+      normal_of: (n,) index of the VOI of normal tissue to which T/N of each lesion refers in `dose_metrics` without
+        `shares`.
       lattice_nodes: (2, 3) number of nodes that the displacements of contours and of dividing surfaces use, on lattices
         of a fixed shape; None uses all of them.
     """
@@ -77,7 +78,7 @@ class DoseMetrics(NamedTuple):
       d_gy: (v, k) dose that each volume fraction receives at least.
       v_fraction: (v,) fraction of the VOI that receives at least its threshold dose.
       bed_gy: (v,) mean BED.
-      tn_ratio: (n,) concentration of each lesion over that of its normal tissue.
+      tn_ratio: (n,) concentration of each lesion over that of the normal tissue of its territories.
       lung_gy: (t,) mean lung dose of each injection.
     """
 

@@ -90,6 +90,21 @@ def placed_vois(
     return tuple(voi for voi in vois if voi.kind == "lungs" or float(voi.weight.sum(dtype=np.float64)) > 1e-3)
 
 
+def normal_parts(voi: PlacedVoi, vois: Sequence[PlacedVoi]) -> dict[str, float]:
+    """Returns the fraction of a VOI in each of its territories, by the name of the normal tissue there.
+
+    They add up to 1. T/N refers to the mean concentration of these tissues with these weights. If the ratio is the same
+    in every territory, it is the result, whichever territory has the largest part of the VOI.
+
+    Args:
+      voi: VOI with its territories.
+      vois: all VOIs on the working grid, with the territories.
+    """
+    whole = {other.name: other.weight for other in vois if other.kind == "territory"}
+    parts = {name: float(np.minimum(voi.weight, whole[name]).sum(dtype=np.float64)) for name in voi.territories}
+    return {f"normal {name}": part / sum(parts.values()) for name, part in parts.items()}
+
+
 def _feeders(weight: Array, territories: dict[str, Array]) -> tuple[str, ...]:
     total = float(weight.sum(dtype=np.float64))
     shares = {

@@ -11,7 +11,7 @@ from sirtjax import dosimetry, pipeline
 from sirtjax.ops import weighted_sum
 from sirtjax.workflows._biology import Biology, biology_row
 from sirtjax.workflows._deposit import ActivityAndDose
-from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._derived import PlacedVoi, normal_parts
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import OtherDose, VoiResult
 
@@ -50,7 +50,7 @@ def evaluate_vois(
         full_mbq = np.asarray(pipeline.per_full_voxel(deposit.activity_mbq, deposit.holder))
     in_liver = weighted_sum(full_mbq, vois[0].weight)
     concentration = {
-        voi.territories[0]: weighted_sum(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
+        voi.name: weighted_sum(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
         for voi in vois
         if voi.kind == "normal territory"
     }
@@ -79,7 +79,7 @@ def evaluate_vois(
                 mass_g=mass_g,
                 activity_mbq=activity_mbq,
                 uptake_fraction=activity_mbq / in_liver if in_liver > 0 else 0.0,
-                tn_ratio=_tn_ratio(voi, activity_mbq / dvh.volume_ml, concentration),
+                tn_ratio=_tn_ratio(voi, vois, activity_mbq / dvh.volume_ml, concentration),
                 multi_compartment_mean_gy=constant_gy_g_per_mbq * activity_mbq / mass_g,
                 mean_gy=dvh.mean_gy,
                 min_gy=dvh.minimum_gy,
@@ -131,10 +131,15 @@ def _inside_ml(weight: Array, voxel_ml: float) -> float:
     return float(weight.sum(dtype=np.float64)) * voxel_ml
 
 
-def _tn_ratio(voi: PlacedVoi, concentration: float, normal: Mapping[str, float]) -> float | None:
-    if voi.kind not in ("lesion", "lesions") or not voi.territories:
+def _tn_ratio(
+    voi: PlacedVoi, vois: Sequence[PlacedVoi], concentration: float, normal: Mapping[str, float]
+) -> float | None:
+    if voi.kind not in ("lesion", "lesions"):
         return None
-    beside = normal.get(voi.territories[0], 0.0)
+    parts = normal_parts(voi, vois)
+    if not all(name in normal for name in parts):  # lesions fill a territory
+        return None
+    beside = sum(part * normal[name] for name, part in parts.items())
     return concentration / beside if beside > 0 else None
 
 

@@ -68,7 +68,8 @@ class VoiResult:
       volume_ml: volume on the working grid; `mask_ml` as drawn (None for a derived VOI).
       mass_g: volume times the protocol's density, or mass from the CT if density_from_ct is set.
       activity_mbq: injected activity in the VOI; `uptake_fraction` is its fraction of the liver's activity.
-      tn_ratio: activity concentration divided by that of the normal tissue of the same territory, only for lesions.
+      tn_ratio: activity concentration divided by that of the normal tissue of the same territory, only for lesions. In
+        several territories, it refers to their tissue weighted by the volume of the lesion in each.
       multi_compartment_mean_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
       mean_gy, min_gy, max_gy, d_gy, v_percent: metrics of the voxel dose; `d_gy["70"]` is D70, `v_percent["100"]` is
         V100.

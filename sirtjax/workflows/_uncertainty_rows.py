@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry, uncertainty
 from sirtjax.workflows._biology import TUMOUR_KINDS, Biology
 from sirtjax.workflows._deposit import ActivityAndDose
-from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._derived import PlacedVoi, normal_parts
 from sirtjax.workflows._partial_volume import RecoveredDose
 from sirtjax.workflows._results import VoiResult
 from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs, bed_per_gy
@@ -76,10 +76,11 @@ def corrected_voi(
     square = float((recovered.dose_gy[inside].astype(np.float64) ** 2).mean())
     threshold = inputs.thresholds_gy[inputs.vois.index(voi)]
     tn_ratio = None
-    if voi.kind == "lesion" and voi.territories:
-        normal = f"normal {voi.territories[0]}"
-        if normal in names and voi.name in names and recovered.means[names.index(normal)] > 0:
-            tn_ratio = float(recovered.means[names.index(voi.name)] / recovered.means[names.index(normal)])
+    parts = normal_parts(voi, inputs.vois) if voi.kind == "lesion" else {}
+    if voi.name in names and all(name in names for name in parts):
+        normal = sum(part * float(recovered.means[names.index(name)]) for name, part in parts.items())
+        if normal > 0:
+            tn_ratio = float(recovered.means[names.index(voi.name)]) / normal
     return CorrectedVoi(
         mean_gy=dvh.mean_gy,
         bed_gy=dvh.mean_gy + factor * square if factor > 0 else None,
