@@ -34,7 +34,7 @@ Roles = Annotated[
 ]
 Strategy = Annotated[
     str | None,
-    _option("--strategy", text="Activity to select: upper (bound), lower (bound) or fixed (see --injection)."),
+    _option("--strategy", text="Activity to select: upper, lower, fixed (see --injection), ntcp, max-utcp or optimal."),
 ]
 Residual = Annotated[
     float | None, _option("--residual-fraction", text="Fraction of the activity that remains in vial and catheter.")

@@ -35,11 +35,11 @@ PatientName = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a value of the case, e.g. prescription.strategy=lower; repeatable."),
+    typer.Option("--set", help="Override a value of the file, as TABLE.KEY=VALUE in TOML; repeatable."),
 ]
 Unset = Annotated[
     list[str] | None,
-    typer.Option("--unset", help="Key or table of the case to remove before --set is applied; repeatable."),
+    typer.Option("--unset", help="Key or table of the file to remove before --set is applied; repeatable."),
 ]
 Pdf = Annotated[bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf next to report.html, or do not.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]

@@ -36,10 +36,10 @@ def tune(
         bool, typer.Option("--gradient", help="Follow the gradient of the error instead of a grid.")
     ] = False,
     learn: Annotated[
-        str, typer.Option(help="Weights for --gradient, separated by commas [default: as the default grid].")
+        str, typer.Option(help="Weights for --gradient, separated by commas (default: as the default grid).")
     ] = "",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of steps for --gradient [default: 8].")
+        int | None, typer.Option(min=1, help="Largest number of steps for --gradient (default: 8).")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Number of grid points solved per batch.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the voxel sampling.")] = 0,

@@ -15,7 +15,7 @@ from sirtjax.cli._options import AsJson, ForceFile
 def warp(
     source: Annotated[
         Path,
-        typer.Argument(help="Image (NIfTI, DICOM), masks (NIfTI, RTSTRUCT, SEG) or points (.csv, .mrk.json)."),
+        typer.Argument(help="Image, masks (NIfTI, NRRD, DICOM) or points (.csv, .mrk.json, .fcsv)."),
     ],
     transform: Annotated[
         list[Path],

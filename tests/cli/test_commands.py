@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from sirtjax.cli.main import app
 
@@ -30,6 +31,20 @@ def commands():
     for name, command in group.commands.items():
         inner = getattr(command, "commands", None)
         yield from (name,) if inner is None else (f"{name} {one}" for one in inner)
+
+
+def helps(command):
+    """Help texts of a command, its parameters and its commands."""
+    yield command.help or ""
+    yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+    for inner in getattr(command, "commands", {}).values():
+        yield from helps(inner)
+
+
+def test_no_help_is_taken_for_markup():
+    """Rich removes "[default: 8]" as an unknown style. The texts of typer itself have none of it."""
+    lost = [text for text in helps(typer.main.get_command(app)) if Text.from_markup(text).plain != text]
+    assert lost == []
 
 
 def test_every_command_is_in_the_table():
