@@ -241,8 +241,7 @@ _RULES: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ557", "warning", "Bilirubin not stated",
-        "{where} is stated for patients with a total bilirubin on one side of {limit} {unit}, and the case states no "
-        "bilirubin: set record.liver_function.bilirubin",
+        "{where} depends on the bilirubin, which the case does not state: set record.liver_function.bilirubin",
         unit="mg/dL", source="the protocol",
     ),
     _rule(

@@ -102,17 +102,23 @@ def laboratory_checks(
             found.append(make_check("SJ554", where=name, value=value, limit=limit, unit=unit))
     if bilirubin_umol_per_l is None:
         for row in objectives:
-            side = row.bilirubin_above_mg_dl if row.bilirubin_below_mg_dl is None else row.bilirubin_below_mg_dl
-            if side is not None:
-                found.append(make_check("SJ557", where=row.objective.label, limit=side))
+            for threshold, side in ((row.bilirubin_above_mg_dl, "above"), (row.bilirubin_below_mg_dl, "below")):
+                if threshold is not None:
+                    where = f"{_label(row)} (total bilirubin {side} {threshold:g} mg/dL)"
+                    found.append(make_check("SJ557", where=where, limit=threshold))
         return tuple(found)
     mg_dl = bilirubin_umol_per_l / to_umol_per_l(1.0, unit="mg/dL")
     for row in objectives:
         low, high = row.bilirubin_above_mg_dl, row.bilirubin_below_mg_dl
         for side, contradicts in ((low, low is not None and mg_dl < low), (high, high is not None and mg_dl > high)):
             if contradicts:
-                found.append(make_check("SJ556", where=row.objective.label, value=mg_dl, limit=side))
+                found.append(make_check("SJ556", where=_label(row), value=mg_dl, limit=side))
     return tuple(found)
+
+
+def _label(row: ProtocolObjective) -> str:
+    """The objective with the role of its VOI in words."""
+    return row.objective.label.replace("whole_normal", "normal liver").replace("_", " ")
 
 
 def treatment_date_checks(day: str, others: Sequence[str]) -> tuple[Check, ...]:

@@ -155,6 +155,7 @@ def test_a_limit_for_patients_with_another_bilirubin_is_reported(tmp_path, scena
         return
     (check,) = checks(case)
     assert check.severity == "error" and check.value == pytest.approx(found, rel=1e-3) and check.limit == 1.1
+    assert "mean(normal liver)" in check.message
     # A limit of this patient on the same role replaces that of the protocol.
     own = {"voi": "whole_normal", "direction": "at most", "dose_gy": 40.0, "source": "tumour board"}
     tables["prescription"] = {"strategy": "upper", "residual_fraction": 0.02, "objectives": [own]}
@@ -168,6 +169,8 @@ def test_a_limit_for_a_range_of_bilirubin_asks_for_it(tmp_path, scenario):
     injection = InjectionTable(territory="right", activity_mbq=1000.0)
     (check,) = treatment_record(case, (injection,), protocol, half_life_h=HALF_LIFE_H)[1]
     assert (check.code, check.severity, check.limit) == ("SJ557", "warning", 1.1)
+    side = {"low": "<= 90 Gy (total bilirubin below", "high": "<= 50 Gy (total bilirubin above"}[scenario]
+    assert check.message.startswith(f"mean(normal liver) {side} 1.1 mg/dL) depends on the bilirubin")
     assert "record.liver_function.bilirubin" in check.message
 
 
