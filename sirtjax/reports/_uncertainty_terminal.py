@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._before_after_tables import ReportTable
+from sirtjax.reports._certainty import largest_source
 from sirtjax.reports._format import MISSING, number
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def _values(
 
     if interval is None:
         return (text(value), text(corrected), f"none: {reason}", MISSING, MISSING)
-    source = max(interval.budget.items(), key=lambda item: item[1], default=None)
+    source = largest_source(interval)
     return (
         text(value),
         text(interval.median),
         f"{text(interval.lower)} to {text(interval.upper)}",
         text(interval.standard_deviation),
-        MISSING if source is None else f"{source[0].replace('_', ' ')} {100 * source[1]:.0f} %",
+        MISSING if source is None or source[1] == 0.0 else f"{source[0].replace('_', ' ')} {100 * source[1]:.0f} %",
     )

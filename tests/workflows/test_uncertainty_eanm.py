@@ -1,6 +1,7 @@
 """Intervals of mean doses by the EANM guidance in a result: numbers from the formulas by NumPy, and what is refused."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,6 +155,23 @@ def test_the_terminal_names_the_method_and_has_no_empty_table():
     (doses,) = uncertainty_tables(found())
     assert doses.title == "intervals of doses, by the EANM guidance"
     assert [row[0] for row in doses.rows] == ["small", "small", "large", "large", "normal liver", "normal liver"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "shown"),
+    [
+        ({"counts": 0.0, "contours": 0.0}, "–"),
+        ({"counts": float("nan"), "contours": float("nan")}, "–"),
+        ({"counts": 0.2, "lung_shunt": 0.8}, "lung shunt 80 %"),
+    ],
+)
+def test_the_terminal_names_no_source_without_a_part(budget, shown):
+    """The V of a lesion that is far above its threshold has derivatives of 0: no source is the largest."""
+    result = found()
+    row = result.row("large", "mean")
+    changed = replace(row, interval=replace(row.interval, budget=budget))
+    (doses,) = uncertainty_tables(replace(result, rows=(changed,)))
+    assert doses.rows[0][-1] == shown
 
 
 def test_the_lower_bound_of_an_uncertain_dose_is_not_negative():
