@@ -21,6 +21,7 @@ from sirtjax.registration._ready import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.registration._start_choice import successful, with_better_start
+from sirtjax.registration._start_field import affine_stage_of
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
@@ -227,6 +228,9 @@ def _finish(
     rest = {number: ready for number, ready in batch if number not in dict(again)}
     unmarked = [(number, ready.without_landmarks(results[number], config=config)) for number, ready in rest.items()]
     free = [(number, other) for number, other in unmarked if other is not None]
+    if free and config.affine.model != "none":
+        coarse = _solutions(free, _start(free, size, affine_stage_of(config), seed, mesh))
+        free = [one for one in free if not rest[one[0]].is_near_landmarks(coarse[one[0]], config=config)]
     if free:
         for number, result in _judged(free, _start(free, size, config, seed, mesh), config).items():
             results[number] = rest[number].with_landmarks_checked(results[number], result, config=config)
@@ -237,8 +241,11 @@ def _judged(
     batch: list[tuple[int, Ready]], solution: Solution, config: RegistrationConfig
 ) -> dict[int, RegistrationResult]:
     """Wait for the devices and assess each patient."""
+    own = _solutions(batch, solution)
+    return {number: ready.judged(own[number], config=config) for number, ready in batch}
+
+
+def _solutions(batch: list[tuple[int, Ready]], solution: Solution) -> dict[int, Solution]:
+    """Wait for the devices: the solution of each patient in NumPy arrays."""
     arrays = jax.tree.map(np.asarray, solution)
-    return {
-        number: ready.judged(jax.tree.map(lambda leaf, at=place: leaf[at], arrays), config=config)
-        for place, (number, ready) in enumerate(batch)
-    }
+    return {number: jax.tree.map(lambda leaf, at=place: leaf[at], arrays) for place, (number, _) in enumerate(batch)}

@@ -18,6 +18,8 @@ from sirtjax.spatial import Transform, transform_points
 MAX_MISSED_MM = 20.0
 # From here on it may be; a registration that follows such a landmark by more than the second distance is in doubt.
 NOTED_MM, MAX_PULLED_MM = MAX_MISSED_MM / 2, 15.0
+# Landmarks that an affine map found without them misses by less need no registration without them.
+NEAR_AFFINE_MM = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ class LandmarkCheck:
             "registered without the masks, the images and the liver masks agree, but these landmarks are at different "
             f"positions in the two images: {apart}; check their names and positions"
         )
+
+    @property
+    def is_near(self) -> bool:
+        """Whether all landmarks are as near to their positions by the map as an affine map of the livers allows."""
+        return not bool(np.any(self._missed_mm > NEAR_AFFINE_MM))
 
     @property
     def note(self) -> str | None:

@@ -133,6 +133,16 @@ class Ready:
         )
         return replace(self, pair=pair, sides=(one, two), landmarks=match_landmarks({}, {}))
 
+    def is_near_landmarks(self, free: Solution, *, config: RegistrationConfig) -> bool:
+        """Returns whether no landmark contradicts the affine map of the livers, so that nothing else is compared.
+
+        Args:
+          free: solution of the affine stage of `without_landmarks`.
+          config: preset.
+        """
+        affine = AffineTransform(np.asarray(free.affine, np.float64))
+        return check_landmarks(self.sides, self.landmarks, affine, config=config, without="landmarks").is_near
+
     def with_landmarks_checked(
         self, result: RegistrationResult, free: RegistrationResult, *, config: RegistrationConfig
     ) -> RegistrationResult:

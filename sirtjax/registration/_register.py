@@ -89,8 +89,10 @@ def register(
     if other is not None:
         result = successful(_solved(other, config=config, seed=seed), result)
     elif (free := ready.without_landmarks(result, config=config)) is not None:
-        found = _solved(free, config=config, seed=seed)
-        result = ready.with_landmarks_checked(result, found, config=config)
+        only, staged = affine_stage_of(config), config.affine.model != "none"
+        if not staged or not ready.is_near_landmarks(solved_host(free, config=only, seed=seed), config=config):
+            found = _solved(free, config=config, seed=seed)
+            result = ready.with_landmarks_checked(result, found, config=config)
     return result if livers is None else with_liver_agreement(result, *livers, floating_grid=floating.geometry)
 
 

@@ -1,6 +1,7 @@
 """Registrations without the masks: which mask contradicts the images, and rotated frames."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,15 +167,20 @@ def test_a_batch_names_the_same_landmark(rotated):
 
 
 @pytest.mark.parametrize(
-    ("free_status", "pulled_mm", "status"),
+    ("free_status", "coarse_mm", "pulled_mm", "status"),
     [
-        (Status.SUCCESS, 25.0, Status.MASK_IN_DOUBT),
-        (Status.SUCCESS, 5.0, Status.SUCCESS),
-        (Status.POOR_AGREEMENT, 25.0, Status.SUCCESS),
+        (Status.SUCCESS, 0.0, 25.0, Status.MASK_IN_DOUBT),
+        (Status.SUCCESS, 16.0, 25.0, Status.MASK_IN_DOUBT),
+        (Status.SUCCESS, 0.0, 5.0, Status.SUCCESS),
+        (Status.POOR_AGREEMENT, 0.0, 25.0, Status.SUCCESS),
+        (None, 18.0, 25.0, Status.SUCCESS),
     ],
 )
-def test_a_success_is_compared_with_one_without_the_landmarks(monkeypatch, free_status, pulled_mm, status):
-    """The landmark is 25 mm off; the first result moves it by `pulled_mm`, the one without it by nothing."""
+def test_a_success_is_compared_with_one_without_the_landmarks(monkeypatch, free_status, coarse_mm, pulled_mm, status):
+    """The landmark is 25 mm off; the first result moves it by `pulled_mm`, the one without it by nothing.
+
+    Its affine stage moves it by `coarse_mm`; with a status of None no deformation without it is computed.
+    """
     both, points = sides(), small.LESION_MM[None]
     guided = apply_overrides(small.FULL, ["weights.landmarks=0.01"])
     given = {
@@ -190,11 +196,22 @@ def test_a_success_is_compared_with_one_without_the_landmarks(monkeypatch, free_
 
     def solved(ready):
         free = not ready.landmarks.weight.any()
+        assert not free or free_status is not None
         assert free == (not ready.pair.landmarks_weight.any()) and ready.sides[0].landmark_names() == ()
         return ended(0.0, free_status) if free else ended(pulled_mm, Status.SUCCESS)
 
     monkeypatch.setattr("sirtjax.registration._register._solved", lambda ready, **given: solved(ready))
-    monkeypatch.setattr("sirtjax.registration._batch._start", lambda *given: None)
+
+    def coarse(ready, config, **given):
+        assert not ready.landmarks.weight.any() and config.deformable.model == "none"
+        return SimpleNamespace(affine=shift([coarse_mm, 0.0, 0.0]).floating_from_reference)
+
+    monkeypatch.setattr("sirtjax.registration._register.solved_host", coarse)
+    monkeypatch.setattr("sirtjax.registration._batch._start", lambda batch, size, config, seed, mesh: config)
+    monkeypatch.setattr(
+        "sirtjax.registration._batch._solutions",
+        lambda batch, config: {number: coarse(ready, config) for number, ready in batch},
+    )
     monkeypatch.setattr(
         "sirtjax.registration._batch._judged",
         lambda batch, solution, config: {number: solved(ready) for number, ready in batch},
