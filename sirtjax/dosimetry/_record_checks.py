@@ -110,9 +110,9 @@ def laboratory_checks(
     mg_dl = bilirubin_umol_per_l / to_umol_per_l(1.0, unit="mg/dL")
     for row in objectives:
         low, high = row.bilirubin_above_mg_dl, row.bilirubin_below_mg_dl
-        for side, contradicts in ((low, low is not None and mg_dl < low), (high, high is not None and mg_dl > high)):
+        for bound, contradicts in ((low, low is not None and mg_dl < low), (high, high is not None and mg_dl > high)):
             if contradicts:
-                found.append(make_check("SJ556", where=_label(row), value=mg_dl, limit=side))
+                found.append(make_check("SJ556", where=_label(row), value=mg_dl, limit=bound))
     return tuple(found)
 
 
