@@ -116,61 +116,48 @@ def fixed_point(
     Where the plain iteration does not arrive at some point, because the field stretches or squeezes too much, all are
     taken there by Newton steps.
     """
+    # Stacked, (3, *points): with three arrays, XLA would sample the field again for each of them.
+    points = jnp.stack(points_mm)
 
-    def displaced(v: Any) -> Any:
-        place = tuple(y + d for y, d in zip(points_mm, v, strict=True))
-        u = sample_flat_linear(field, apply_matrix(field_from_world, place), fill=0.0)
-        return tuple(-u[..., axis] for axis in range(3))
+    def missed(v: Array) -> Array:
+        place = points + v
+        u = sample_flat_linear(field, apply_matrix(field_from_world, (place[0], place[1], place[2])), fill=0.0)
+        return v + jnp.moveaxis(u, -1, 0)
 
-    def missed(v: Any) -> Any:
-        return tuple(a - b for a, b in zip(v, displaced(v), strict=True))
-
-    start = tuple(jnp.zeros_like(y) for y in points_mm)
-    found = lax.fori_loop(0, steps, lambda _, v: displaced(v), start)
+    start = jnp.zeros_like(points)
+    found = lax.fori_loop(0, steps, lambda _, v: v - missed(v), start)
     left = missed(found)
     arrived = jnp.max(_square(left)) <= ARRIVED_MM**2
-    result: tuple[Any, Any] = lax.cond(arrived, lambda: (found, left), lambda: _newton(missed, start, steps))
-    return result
+    found, left = lax.cond(arrived, lambda: (found, left), lambda: _newton(missed, start, steps))
+    return (found[0], found[1], found[2]), (left[0], left[1], left[2])
 
 
-def _newton(missed: Callable[[Any], Any], start: Any, steps: Array) -> tuple[Any, Any]:
+def _newton(missed: Callable[[Array], Array], start: Array, steps: Array) -> tuple[Array, Array]:
     """Returns the best of a few half steps along the residual, which converge without folds, and of Newton steps."""
 
-    def halved(_: Array, v: Any) -> Any:
-        return tuple(a - 0.5 * b for a, b in zip(v, missed(v), strict=True))
-
-    def step(_: Array, state: Any) -> Any:
+    def step(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         v, best, least = state
         left = missed(v)
         closer = _square(left) < _square(least)
-        best, least = (
-            tuple(jnp.where(closer, new, old) for new, old in zip(*pair, strict=True))
-            for pair in ((v, best), (left, least))
-        )
-        unit = [tuple(jnp.full_like(x, float(a == axis)) for a, x in enumerate(v)) for axis in range(3)]
-        columns = [jax.jvp(missed, (v,), (along,))[1] for along in unit]
-        return tuple(a - b for a, b in zip(v, _solved(columns, left), strict=True)), best, least
+        best, least = jnp.where(closer[None], v, best), jnp.where(closer[None], left, least)
+        columns = [jax.jvp(missed, (v,), (jnp.zeros_like(v).at[axis].set(1.0),))[1] for axis in range(3)]
+        return v - _solved(columns, left), best, least
 
-    half = lax.fori_loop(0, steps, halved, start)
+    half = lax.fori_loop(0, steps, lambda _, v: v - 0.5 * missed(v), start)
     last, best, least = lax.fori_loop(0, NEWTON_STEPS, step, (half, half, missed(half)))
     left = missed(last)
     closer = _square(left) < _square(least)
-    found, left = (
-        tuple(jnp.where(closer, new, old) for new, old in zip(*pair, strict=True))
-        for pair in ((last, best), (left, least))
-    )
-    return found, left
+    return jnp.where(closer[None], last, best), jnp.where(closer[None], left, least)
 
 
-def _solved(columns: Any, left: Any) -> Any:
+def _solved(columns: list[Array], left: Array) -> Array:
     """Returns the Newton step by Cramer's rule; half the residual if the field nearly folds or the step is long."""
     a, b, c = columns
     determinant = _dot(a, _cross(b, c))
     safe = jnp.where(jnp.abs(determinant) > MIN_DETERMINANT, determinant, 1.0)
-    turned = (_dot(left, _cross(b, c)), _dot(a, _cross(left, c)), _dot(a, _cross(b, left)))
-    step = tuple(x / safe for x in turned)
+    step = jnp.stack([_dot(left, _cross(b, c)), _dot(a, _cross(left, c)), _dot(a, _cross(b, left))]) / safe[None]
     good = (determinant > MIN_DETERMINANT) & (_square(step) < MAX_STEP_MM**2)
-    return tuple(jnp.where(good, x, 0.5 * m) for x, m in zip(step, left, strict=True))
+    return jnp.where(good[None], step, 0.5 * left)
 
 
 def _dot(a: Any, b: Any) -> Array:

@@ -189,7 +189,7 @@ def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Float[
     half = 0.5 * jnp.eye(3, dtype=place[0].dtype)
     sides = lax.map(shifted, jnp.concatenate([half, -half]))
     # Differences along the field's axes, (points, 3) each, then along the world's.
-    slopes = jnp.where(inside[..., None], sides[:3] - sides[3:], 0.0)
+    slopes = jnp.where(inside[None, ..., None], sides[:3] - sides[3:], 0.0)
     m = path.field_from_world
     columns = [slopes[0] * m[0, b] + slopes[1] * m[1, b] + slopes[2] * m[2, b] for b in range(3)]
     (a, b, c), (d, e, f), (g, h, i) = (
