@@ -16,7 +16,7 @@ from sirtjax.errors import ComputationError, ConfigError, GeometryError, ImageFo
 from sirtjax.registration import RegistrationResult, Status, load_preset
 from sirtjax.spatial import AffineTransform, rigid_matrix, transform_points
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import Hooks, load_case, plan_case, result_to_json, verify_case
+from sirtjax.workflows import Hooks, load_case, plan_case, result_mask, result_to_json, verify_case
 from sirtjax.workflows._before_after import _lungs, lesion_agreement
 from sirtjax.workflows._before_after_record import VoiComparison
 
@@ -52,9 +52,8 @@ def write_plan(folder):
     (out / "results.json").write_text(json.dumps(result_to_json(result)))
     io.write_nifti(out / "dose.nii.gz", maps.dose_gy, force=True)
     files = io.file_names(maps.occupancy)
-    for name, weight in maps.occupancy.items():
-        mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
-        io.write_nifti(out / "masks" / f"{files[name]}.nii.gz", mask, force=True)
+    for name in maps.occupancy:
+        io.write_nifti(out / "masks" / f"{files[name]}.nii.gz", result_mask(maps, name), force=True)
     return result, maps
 
 
