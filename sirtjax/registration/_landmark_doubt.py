@@ -54,7 +54,7 @@ class LandmarkCheck:
 
     @property
     def is_near(self) -> bool:
-        """Whether all landmarks are as near to their positions by the map as an affine map of the livers allows."""
+        """Whether every landmark is as near to its position as an affine map of the livers allows."""
         return not bool(np.any(self._missed_mm > NEAR_AFFINE_MM))
 
     @property

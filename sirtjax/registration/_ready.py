@@ -134,7 +134,7 @@ class Ready:
         return replace(self, pair=pair, sides=(one, two), landmarks=match_landmarks({}, {}))
 
     def is_near_landmarks(self, free: Solution, *, config: RegistrationConfig) -> bool:
-        """Returns whether no landmark contradicts the affine map of the livers, so that nothing else is compared.
+        """Returns whether no landmark contradicts the affine map, so that nothing else is compared.
 
         Args:
           free: solution of the affine stage of `without_landmarks`.

@@ -87,6 +87,7 @@ def test_an_existing_folder_is_kept(folder, capsys):
     assert [file.name for file in (folder / "sum").iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_draft_is_stamped(folder):
     table = json.loads((folder / "second" / "results.json").read_text())
     table["unreviewed_masks"] = ["liver: segmented automatically"]

@@ -64,6 +64,7 @@ def test_a_changed_file_is_named(run, patient, out):
     assert states(run, path, out)["lesions"] == ("current", [])
 
 
+@pytest.mark.slow
 def test_an_edited_liver_makes_what_was_computed_from_it_out_of_date(run, patient, out):
     path = case.write_case(patient)
     edit(out / "steps" / "liver" / "liver.nii.gz", name="liver")
@@ -145,6 +146,7 @@ def test_an_edit_that_a_changed_case_would_discard_stops_the_run(run, patient, o
     assert states(run, path, out)["liver"] == ("current", [])
 
 
+@pytest.mark.slow
 def test_an_edit_that_an_earlier_run_used_is_not_discarded_either(run, patient, out):
     file = out / "steps" / "liver" / "liver.nii.gz"
     edit(file, name="liver")

@@ -17,6 +17,7 @@ def ball(radius):
 
 @pytest.mark.parametrize("sigma", [0.0, 0.8, 1.5])
 @pytest.mark.parametrize("radius", [6.0, 10.0])
+@pytest.mark.slow
 def test_the_error_is_the_scatter_of_the_mean(sigma, radius):
     """Noise with a Gaussian correlation: the error of one image must be the scatter over 200 images."""
     random, inside = np.random.default_rng(3), ball(radius)

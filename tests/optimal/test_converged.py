@@ -4,8 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from test_curved_optimum import interior_problem, sharp_patient
-from test_robust_optimum import scenarios
+from activity_problems import interior_problem, scenarios, sharp_patient
 
 from sirtjax import optimal as o
 from sirtjax.optimal import _optimise

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_curved_optimum import d70, dose_at
+from activity_problems import d70, dose_at
 
 from sirtjax import dosimetry as d
 from sirtjax import optimal as o

@@ -2,22 +2,11 @@
 
 import numpy as np
 import pytest
+from activity_problems import scenarios
 from scipy.optimize import linprog
 
 from sirtjax import optimal as o
 from sirtjax.optimal._search import smooth_problem
-
-
-def scenarios(problem, count, seed):
-    """Log-normal ratios with a common part, as a calibration error has."""
-    rng = np.random.default_rng(seed)
-    common = rng.normal(0, 0.06, (count, 1))
-
-    def ratio(columns):
-        return np.exp(common + rng.normal(0, 0.08, (count, columns)))
-
-    limits, targets, tumours = ratio(len(problem.limits)), ratio(len(problem.targets)), ratio(len(problem.tumours))
-    return o.DoseScenarios(limits=limits, targets=targets, tumours=tumours, liver=ratio(1)[:, 0])
 
 
 @pytest.mark.parametrize("objective", ["expected", "worst-case"])

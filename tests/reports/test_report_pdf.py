@@ -289,6 +289,7 @@ def test_many_long_rows_go_on_over_the_pages(blank, result, maps):
 
 @pytest.mark.parametrize("text", ["dose of " * 2500, "x" * 20_000, "a line\n" * 400])
 @pytest.mark.parametrize("before", [0, 30, 49])
+@pytest.mark.slow
 def test_a_row_higher_than_a_page_continues_on_the_next_one(text, before):
     rows = [["first", "1", "short"], ["second", "2", text], ["third", "3", "short"]]
     pages = printed([*lines(before), *section("Title", table(["VOI", "mL", "note"], rows, "lrl"))])
@@ -404,6 +405,7 @@ def test_neither_program_nor_machine_change_the_bytes():
     assert holds(read(pdf), "é") and os.path.expanduser("~").encode() not in pdf
 
 
+@pytest.mark.slow
 def test_reportlab_loads_only_when_a_pdf_is_written():
     code = "import sys, sirtjax, sirtjax.reports, sirtjax.cli.main; sys.exit('reportlab' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -139,6 +139,7 @@ def overlapping(words):
     assert not over.any(), [words[n]["text"] for n in np.argwhere(over)[0]]
 
 
+@pytest.mark.slow
 def test_both_papers_have_the_same_pages(result, maps):
     found = {}
     for paper in PAPERS:

@@ -69,6 +69,7 @@ def test_a_face_of_the_image_loses_no_lung():
     assert "may be lung" not in flag.message
 
 
+@pytest.mark.slow
 def test_a_circular_field_of_view_of_a_sheared_image_loses_no_lung():
     shear = np.array([[1, 0, 0], [0, 1, np.sin(TILT)], [0, 0, np.cos(TILT)]])
     grid = Geometry.from_axes(SHAPE, spacing_mm=SPACING_MM, direction=shear)

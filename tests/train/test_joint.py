@@ -68,6 +68,7 @@ def test_parts_of_the_loss_are_those_of_numpy():
     assert parts["bending"] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_true_displacement_has_the_smallest_loss():
     for seed in range(4):
         pair = pair_of(seed)

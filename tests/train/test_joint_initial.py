@@ -100,6 +100,7 @@ def test_weights_of_a_run_before_its_first_validation_are_refused(tmp_path):
         train.initial_progress(toy.config(weights=str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_run_without_masks_for_its_validation_says_why_it_has_no_best_weights(tmp_path):
     made, notes = toy.config(course={"stages": toy.table()["course"]["stages"][:1]}), []
     found = toy.source(made)

@@ -77,6 +77,7 @@ def test_a_lock_that_was_left_behind_is_no_run(tmp_path, resume):
 
 
 @pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.slow
 def test_a_file_that_was_never_finished_is_no_run(tmp_path, resume):
     """A process killed while it writes its first file leaves only the hidden folder of this file."""
     config = train.load_training(train.list_training_presets()[0])

@@ -94,6 +94,7 @@ def test_a_cold_core_is_found_with_its_contrast(radius_mm, core_mm):
     assert all(0.02 < one.volume_fraction < 0.5 and one.standard_error > 0.01 for one in found)
 
 
+@pytest.mark.slow
 def test_a_cold_core_is_found_in_a_misaligned_and_wrongly_contoured_lesion():
     for seed, moved_mm in enumerate(([3.0, 0.0, 0.0], [0.0, -2.0, 2.2])):
         image = measured(20.0, core_mm=11.0, core=0.1, moved_mm=moved_mm, seed=seed)

@@ -46,6 +46,7 @@ def test_the_plan_through_a_transform_is_that_of_masks_in_place(folder, planned)
     assert result.provenance["registration"] == "transform file moved.tfm"
 
 
+@pytest.mark.slow
 def test_identity_is_used_as_asked_and_checked(folder):
     result, _, products = plan_case(diagnostic_case(folder, "identity"))
     found = {check.code: check for check in result.checks}

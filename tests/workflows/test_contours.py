@@ -189,6 +189,7 @@ def test_the_stated_registration_weights_the_regions(treatment):
     assert where_to_check(PATIENT, off, ())[0].rows[0].translation.spread_gy is None
 
 
+@pytest.mark.slow
 def test_the_map_is_at_the_contour_of_its_lesion(treatment):
     found, shown = where_to_check(PATIENT, treatment, ())
     values = np.asarray(shown.array)
@@ -205,6 +206,7 @@ def test_the_map_is_at_the_contour_of_its_lesion(treatment):
         assert np.abs(values[on_it]).max() == pytest.approx(abs(row.largest_patch_gy_per_mm), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_map_shows_the_metric_of_the_case(treatment):
     both = [where_to_check(PATIENT, treatment, (), shown_metric=metric) for metric in METRICS]
     assert [found.shown_metric for found, _ in both] == list(METRICS)

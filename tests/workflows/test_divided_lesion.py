@@ -26,6 +26,7 @@ def planned(folder, monkeypatch, offset_mm):
     return plan_case(load_case(case.write_case(folder, masks=masks)))[0]
 
 
+@pytest.mark.slow
 def test_the_ratio_is_that_of_the_image_wherever_the_surface_is(tmp_path, monkeypatch):
     """The hot zone reaches 7 mm into normal tissue, which lowers the ratio of 4 to the two expected ones."""
     shell_ml = (case.ball_ml(21.0) - case.ball_ml(14.0)) / 2

@@ -36,6 +36,7 @@ def test_betas_from_the_next_territory_do_not_make_a_target(plans, method):
     assert "left: no target is in this territory" in report_html(result, maps)
 
 
+@pytest.mark.slow
 def test_two_territories_with_targets_have_no_such_check(planned):
     result, _ = planned()
     assert not any(check.code == "SJ506" for check in result.checks)

@@ -185,6 +185,7 @@ def noisy_folder(folder, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_reconstruction_with_negative_values_needs_a_background(noisy_folder):
     """Noise of 5 % of the liver: no voxel is cut, so that the region without activity has a mean of zero."""
     values = image(noise=5.0e4)
@@ -295,6 +296,7 @@ def test_a_background_as_high_as_half_the_liver_is_refused(folder, tmp_path):
     assert "SJ532" in codes(verify(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_background_voi_near_the_liver_and_a_noisy_one_are_reported(folder, tmp_path):
     for file in folder.glob("*.nii"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -311,6 +313,7 @@ def test_a_background_voi_near_the_liver_and_a_noisy_one_are_reported(folder, tm
     assert "SJ531" in codes(noisy) and "SJ531" not in codes(near)
 
 
+@pytest.mark.slow
 def test_relative_calibration_has_fractions_and_no_balance(folder, tmp_path):
     for file in folder.glob("*.nii"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -380,6 +383,7 @@ def test_the_balance_is_checked_by_stated_limits(folder):
             loaded(folder, after_treatment=wrong)
 
 
+@pytest.mark.slow
 def test_lungs_with_more_activity_than_planned_are_reported(folder, tmp_path):
     for file in folder.glob("*.nii"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -445,6 +449,7 @@ def as_gallium(values):
     return values * (31.86e-6 / LABEL["positron_fraction"]) * yttrium / gallium
 
 
+@pytest.mark.slow
 def test_a_pet_with_the_label_of_gallium_is_that_of_yttrium(folder, tmp_path):
     for file in folder.glob("*.nii"):
         (tmp_path / file.name).write_bytes(file.read_bytes())

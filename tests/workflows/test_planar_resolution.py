@@ -185,6 +185,7 @@ def test_the_report_shows_both_fractions():
     assert cells["resolution of the views"] == "12 mm FWHM; 10 % smaller: 20.0 %, larger: 18.5 %"
 
 
+@pytest.mark.slow
 def test_a_plan_uses_it_and_its_record_follows_the_schema(tmp_path):
     result, _, _ = plan_case(written(tmp_path, **STATED))
     assert result.lung_shunt_fraction == pytest.approx(0.04, rel=0.04)

@@ -317,6 +317,7 @@ def test_checks_and_methods_come_with_their_sources(planned):
     assert load_protocol("resin-icc-bilobar").title in facts["protocol"].value
 
 
+@pytest.mark.slow
 def test_a_territory_without_uptake_in_one_half_is_named(patient, planned, tmp_path):
     assert "SJ204" not in [check.code for check in planned()[0].checks]
     shutil.copytree(patient, tmp_path, dirs_exist_ok=True)

@@ -232,6 +232,7 @@ def test_vials_of_other_territories_and_too_much_residual_are_refused(tmp_path):
         made(tmp_path, vial(), injection={"time": aware})
 
 
+@pytest.mark.slow
 def test_a_plan_has_the_record_and_the_counts_of_the_lung_shunt(planned, patient):
     before, _ = planned()
     result, _ = planned(record={"prescriber": "A. Physician", "liver_function": LABORATORY, "vials": [vial()]})

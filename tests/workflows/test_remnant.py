@@ -57,6 +57,7 @@ def test_a_limit_on_its_dose_is_checked_and_does_not_change_the_activity(planned
     assert f"{100 * free.remnant.normal_fraction:.1f}" in page
 
 
+@pytest.mark.slow
 def test_without_a_remnant_there_is_no_dose_and_no_limit(planned):
     result, maps = planned(prescription=FIXED, injections=BOTH)
     found = result.remnant

@@ -34,6 +34,7 @@ def lesion_gy(uptake=UPTAKE, injected_mbq=2000.0):
 
 
 @pytest.mark.parametrize("voxels", [0, 1, 3])
+@pytest.mark.slow
 def test_the_dose_of_liver_in_the_lung_mask_is_that_of_liver_tissue(tmp_path, voxels):
     result = plan(slab.make_case(tmp_path, UPTAKE, lungs=lifted(voxels)))
     assert result.voi("lesion").mean_gy == pytest.approx(lesion_gy(), rel=0.005)
@@ -78,6 +79,7 @@ def truncated(image):
 
 
 @pytest.mark.parametrize("ct_ends_too", [False, True])
+@pytest.mark.slow
 def test_lungs_half_outside_the_image_keep_their_mass_and_shunt(tmp_path, ct_ends_too):
     hu = np.where(slab.LUNGS, -750.0, 40.0)
     image = UPTAKE + np.where(slab.LUNGS, 2.0, 0.0)
@@ -142,6 +144,7 @@ def nested_case(folder, core, shell, image=NESTED, **tables):
 
 
 @pytest.mark.parametrize(("core", "shell"), [("a", "b"), ("b", "a")])
+@pytest.mark.slow
 def test_a_lesion_around_another_one_is_corrected_as_a_whole(tmp_path, core, shell):
     from scipy import ndimage
 
@@ -163,6 +166,7 @@ def test_a_lesion_around_another_one_is_corrected_as_a_whole(tmp_path, core, she
     assert check.where == f"{core} and {shell}" and check.value == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_full_correction_of_two_equal_lesions_gives_both_the_same_row(tmp_path):
     (tmp_path / "lesions").mkdir()
     slab.write_masks(tmp_path / "lesions", a=CORE, b=CORE)
@@ -250,6 +254,7 @@ def test_activity_in_a_territory_without_injection_is_reported(tmp_path, left):
     assert found == ([] if fraction < 0.1 else [pytest.approx(fraction, rel=0.01)])
 
 
+@pytest.mark.slow
 def test_the_blur_around_a_small_segment_is_no_activity_outside_it(tmp_path):
     from scipy import ndimage
 

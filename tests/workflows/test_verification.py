@@ -155,6 +155,7 @@ def test_a_pet_calibrated_as_another_nuclide_is_reported(uniform, monkeypatch):
     assert "SJ606" in [check.code for check in absolute(uniform, 24.0).checks]
 
 
+@pytest.mark.slow
 def test_the_kernel_gives_the_same_inside_a_uniform_tank(uniform):
     result = absolute(uniform, 24.0, dose={"method": "kernel", "spacing_mm": 3.0, "constant": "y90-thesis"})
     assert result.voi("alpha").mean_gy == pytest.approx(60.978, rel=3e-3)
@@ -213,11 +214,13 @@ def test_staged_injections_decay_each_from_its_own_time(folder, uniform):
     assert {"SJ601", "SJ407"}.isdisjoint(check.code for check in result.checks)
 
 
+@pytest.mark.slow
 def test_staged_injections_in_the_other_order(folder, uniform):
     result = absolute(uniform, 48.0, **divided(folder, uniform), injections=STAGED[::-1])
     assert result.voi("beta").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (24 / 64.0416), rel=EDGE)
 
 
+@pytest.mark.slow
 def test_an_image_corrected_to_the_first_injection(folder, uniform):
     """The reference time is a day before the second injection: its activity there is less than the image says."""
     result = absolute(uniform, 0.0, **divided(folder, uniform), injections=STAGED)

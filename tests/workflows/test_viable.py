@@ -285,6 +285,7 @@ def test_every_output_has_the_part(planned):
 
 
 @pytest.mark.parametrize("warped_lesions", [False, True])
+@pytest.mark.slow
 def test_a_part_contoured_on_the_diagnostic_image(necrotic, planned, warped_lesions):
     back = np.linalg.inv(MOVED)
     at = case.points_of(DIAGNOSTIC)[..., 0, :] @ back[:3, :3].T + back[:3, 3]
