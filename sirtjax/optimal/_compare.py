@@ -16,8 +16,7 @@ from sirtjax.optimal._linear import solve_linear
 from sirtjax.optimal._prepare import limit_slots, own_bounds
 from sirtjax.optimal._problem import ActivityProblem
 from sirtjax.optimal._result import InjectionGain, ParetoFront
-from sirtjax.optimal._search import search
-from sirtjax.optimal._smooth_problem import SmoothProblem, smooth_problem
+from sirtjax.optimal._search import SmoothProblem, search, smooth_problem
 
 Floats = NDArray[np.float64]
 FRONT_POINTS = 12

@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from sirtjax.optimal._exact import objective_value
 from sirtjax.optimal._prepare import limit_slots
 from sirtjax.optimal._problem import MAXIMUM_INJECTIONS, ActivityProblem
+from sirtjax.optimal._search import SmoothProblem, corrected_to
 from sirtjax.optimal._smooth import NUDGE, use_by_shift
-from sirtjax.optimal._smooth_problem import SmoothProblem, corrected_to
 
 Floats = NDArray[np.float64]
 # A limit restricts the optimum if its use is within this of 1, and a tumour if its dose is within it of the lowest.
 NEAR = 2e-3
 # Weight of the condition that the weights of the tumours add up to 1.
 HEAVY = 100.0
+# A gradient below this fraction of the objective per own bound is small: at an optimum within the limits it is 0.
+LEAST_GRADIENT = 0.04
 
 
-def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> Float[np.ndarray, " limits"]:
-    """Computes the gain of the objective per Gy of each limit.
+def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " limits"], float]:
+    """Computes the gain of the objective per Gy of each limit, and the part of its gradient that remains.
 
     At an optimum the gradient of the objective is a sum of the gradients of the limits that are reached, with weights
     that are not negative. The weights are found by non-negative least squares.
@@ -30,7 +32,8 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> Float[
       units: (n,) optimal activities in units of each injection's own bound.
 
     Returns:
-      (limits,) gain per Gy.
+      (limits,) gain per Gy, and the remaining gradient relative to that of the objective. A smaller gradient than
+      `LEAST_GRADIENT` counts as this.
     """
     from scipy.optimize import nnls
 
@@ -45,6 +48,11 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> Float[
     weights = np.append(np.full(int(lowest.sum()), HEAVY), np.zeros(len(columns) - int(lowest.sum())))
     found, _ = nnls(np.vstack([np.asarray(columns).T, weights]), np.append(np.zeros(len(units)), HEAVY))
     count = int(lowest.sum())
+    gradient = found[:count] @ np.asarray(columns)[:count]
+    # UTCP has the gradient of its logarithm, which is relative already.
+    value = 1.0 if problem.objective.kind == "utcp" else float(np.abs(gains[lowest]).max())
+    least = max(LEAST_GRADIENT * value / scale, 1e-12)
+    left = np.linalg.norm(found @ np.asarray(columns)) / max(float(np.linalg.norm(gradient)), least)
     by_use = np.zeros(len(uses))
     by_use[reached] = found[count : count + int(reached.sum())] * scale
     if problem.objective.kind == "utcp":
@@ -52,13 +60,11 @@ def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> Float[
     if problem.objective.kind == "volume":
         by_use = _without_nudge(problem, by_use, units * smooth.unit_mbq)
     if smooth.limits == "each":
-        by_limit: Floats = by_use / problem.room_gy
-        return by_limit
+        return by_use / problem.room_gy, float(left)
     padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
     padded[: len(units)] = units
     shifts = np.asarray(use_by_shift(padded, smooth.data, limits=smooth.limits), np.float64)[0]
-    shared: Floats = by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy
-    return shared
+    return by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy, float(left)
 
 
 def _without_nudge(problem: ActivityProblem, by_use: Floats, activity_mbq: Floats) -> Floats:

@@ -14,14 +14,12 @@ from sirtjax.optimal._linear import solve_linear
 from sirtjax.optimal._multipliers import limit_gains
 from sirtjax.optimal._probability import limits_probability, targets_probability
 from sirtjax.optimal._problem import ActivityProblem
-from sirtjax.optimal._refine import examined
 from sirtjax.optimal._result import LimitGain, OptimalActivity
-from sirtjax.optimal._search import Found, search
-from sirtjax.optimal._smooth_problem import SmoothProblem, smooth_problem
+from sirtjax.optimal._search import Found, SmoothProblem, search, smooth_problem
 
 Floats = NDArray[np.float64]
-# The relative gradient that may remain at a local optimum: at the small maxima of the exact histograms the smooth
-# gradient is not exactly balanced. Within the limits this is 1 % of the objective per own bound.
+# The relative gradient that the limits may leave unexplained at a local optimum: at the small maxima of the exact
+# histograms the smooth gradient is not exactly balanced. Within the limits this is 1 % of the objective per own bound.
 STATIONARY = 0.25
 # Starting points of low discrepancy, in addition to the proportional ones and one for each injection.
 SPREAD_STARTS = 8
@@ -75,10 +73,8 @@ def optimise_activity(
         return _result(problem, activity, exact.gain_per_gy, None, 0.0)
     smooth = smooth_problem(problem)
     found = search(smooth, start_points(smooth, also))
-    left = found.remaining
-    if left is None:
-        left = examined(smooth, (found.units, objective_value(problem, found.units * smooth.unit_mbq)))[0]
-    return _result(problem, found.units * smooth.unit_mbq, limit_gains(smooth, found.units), found, left)
+    gains, left = limit_gains(smooth, found.units)
+    return _result(problem, found.units * smooth.unit_mbq, gains, found, left)
 
 
 def start_points(

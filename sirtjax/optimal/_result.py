@@ -70,8 +70,8 @@ class OptimalActivity:
       limits: every limit with its gain.
       searches: number of local searches; 0 for a linear program.
       agreeing: number of local searches that ended at this objective.
-      stationarity: largest gain by a small step within the limits, relative to that of a step without limits or to 4 %
-        of the objective per own bound of an injection, whichever is larger; 0 for a linear program.
+      stationarity: size of the gradient that the limits do not explain, relative to the gradient or to 4 % of the
+        objective per own bound of an injection, whichever is larger; 0 for a linear program.
       limits_probability: probability that all limits are kept; None without uncertainty.
       targets_probability: probability that all targets of the protocol are met; None without uncertainty or targets.
     """

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from sirtjax.optimal._exact import tumour_doses
-from sirtjax.optimal._refine import examined, refined
-from sirtjax.optimal._smooth_problem import SmoothProblem, corrected_to
-from sirtjax.optimal._smooth_problem import smooth_problem as smooth_problem
+from sirtjax.optimal._exact import limit_use, objective_value, tumour_doses, use_of_limits
+from sirtjax.optimal._prepare import limit_slots, own_bounds, search_data
+from sirtjax.optimal._problem import MAXIMUM_INJECTIONS, ActivityProblem
+from sirtjax.optimal._smooth import SearchData, values_and_derivatives
 
 Floats = NDArray[np.float64]
 # Local searches, corrections of the smooth problem to the exact metrics, and iterations of each search.
@@ -23,14 +23,66 @@ STALLED = 1e-6
 AROUND = 256
 # Sweeps over the neighbours of an optimum, and the relative gain of a sweep below which the next has smaller steps.
 SWEEPS, LEAST_GAIN = 80, 1e-7
-# Examinations of the result; each but the last one continues from the better point that it finds.
-EXAMINATIONS = 4
 # Local optima whose objectives differ by less than this fraction count as one.
 AGREEMENT = 1e-3
 # A tie may be broken at the expense of this fraction of the objective.
 TIE = 2e-6
 # A search that leaves an injection out ends at 1e-6 to 3e-5 units of it; these are set to 0.
 ALMOST_OMITTED = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothProblem:
+    """A problem with its padded arrays.
+
+    Attributes:
+      problem: injections, limits and objective.
+      unit_mbq: (injections,) activity of one unit.
+      data: padded arrays.
+      most: (injections,) upper bound in units; 0 for an injection that is omitted.
+    """
+
+    problem: ActivityProblem
+    unit_mbq: Float[np.ndarray, " injections"]
+    data: SearchData
+    most: Float[np.ndarray, " injections"]
+
+    @property
+    def gain(self) -> str:
+        """How the smooth objective is composed."""
+        if self.problem.robust is not None:
+            return self.problem.robust.objective
+        return "each" if self.problem.objective.kind in ("mean", "d70") else "nominal"
+
+    @property
+    def limits(self) -> str:
+        """How the smooth limits are composed."""
+        return "each" if self.problem.robust is None else self.problem.robust.limits
+
+    def at(
+        self, units: Float[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " c"], Float[np.ndarray, "g n"], Float[np.ndarray, "c n"]]:
+        """Computes the values to maximise, the uses of limits, and their derivatives by the units."""
+        count, tumours = len(self.unit_mbq), len(self.problem.tumours)
+        padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
+        padded[:count] = units
+        kind = self.problem.objective.kind
+        found = values_and_derivatives(padded, self.data, kind=kind, limits=self.limits, gain=self.gain)
+        (gains, uses), (by_gains, by_uses) = [[np.asarray(a, np.float64) for a in pair] for pair in found]
+        if self.gain == "each":
+            gains, by_gains = gains[:tumours], by_gains[:tumours]
+        if self.limits == "each":
+            slots = limit_slots(self.problem)
+            uses, by_uses = uses[slots], by_uses[slots]
+        return gains, uses, by_gains[:, :count], by_uses[:, :count]
+
+    def exact(self, units: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], float]:
+        """Scales units to the limits by the exact metrics; returns them with the exact objective."""
+        use = use_of_limits(self.problem, units * self.unit_mbq)
+        # If the objective rises with the activity, the way to the first limit is free.
+        if use > 1 or (self.problem.monotone and use > 0):
+            units = units / use * (1 - 1e-12)
+        return units, objective_value(self.problem, units * self.unit_mbq)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,14 +94,18 @@ class Found:
       value: exact objective.
       agreeing: number of local searches that ended at this objective.
       searches: number of local searches.
-      remaining: gradient that limits and kinks leave, from `examined`; None if it was not computed.
     """
 
     units: Float[np.ndarray, " injections"]
     value: float
     agreeing: int
     searches: int
-    remaining: float | None = None
+
+
+def smooth_problem(problem: ActivityProblem) -> SmoothProblem:
+    """Returns a problem with its padded arrays and the own bound of each injection as unit."""
+    unit = own_bounds(problem)
+    return SmoothProblem(problem, unit, search_data(problem, unit), np.ones(len(unit)))
 
 
 def search(smooth: SmoothProblem, starts: Float[np.ndarray, "starts n"], *, polish: bool = True) -> Found:
@@ -75,17 +131,34 @@ def search(smooth: SmoothProblem, starts: Float[np.ndarray, "starts n"], *, poli
             best = max(best, end, key=lambda one: one[1])
             break
         best = end
-    if not polish:
-        best = _omitted(smooth, _tie_broken(smooth, best))
-        return Found(units=best[0], value=best[1], agreeing=agreeing, searches=len(ends))
-    better: tuple[Floats, float] | None = _polished(smooth, best)
-    left = 0.0
-    for _ in range(EXAMINATIONS):
-        if better is None:
-            break
-        best = _omitted(smooth, _tie_broken(smooth, refined(smooth, better)))
-        left, better = examined(smooth, best)
-    return Found(units=best[0], value=best[1], agreeing=agreeing, searches=len(ends), remaining=left)
+    if polish:
+        best = _polished(smooth, best)
+    best = _omitted(smooth, _tie_broken(smooth, best))
+    return Found(units=best[0], value=best[1], agreeing=agreeing, searches=len(ends))
+
+
+def corrected_to(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> SmoothProblem:
+    """Returns the smooth problem, scaled so that its doses are the exact ones at a point.
+
+    Args:
+      smooth: the problem.
+      units: (n,) activities in units.
+    """
+    problem, data = smooth.problem, smooth.data
+    kept = replace(smooth, data=data._replace(bandwidth=np.float32(0.03)))
+    activity = units * smooth.unit_mbq
+    slots = limit_slots(problem)
+    plain = replace(kept, problem=replace(problem, robust=None, scenarios=None))
+    gains, uses, _, _ = plain.at(units)
+    limit_scale, tumour_scale = np.asarray(data.limit_scale).copy(), np.asarray(data.tumour_scale).copy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit_scale[slots] *= np.where(uses > 0, limit_use(problem, activity) / uses, 1.0)
+        if problem.objective.kind == "d70":
+            tumour_scale[: len(gains)] *= np.where(gains > 0, tumour_doses(problem, activity) / gains, 1.0)
+    changed = kept.data._replace(
+        limit_scale=limit_scale.astype(np.float32), tumour_scale=tumour_scale.astype(np.float32)
+    )
+    return replace(kept, data=changed)
 
 
 def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) -> Floats:

@@ -141,19 +141,7 @@ def _use_by_shift(units: Float[Array, " n"], data: SearchData, *, limits: str) -
     return derivative
 
 
-def _sample_derivatives(units: Float[Array, " n"], data: SearchData, *, kind: str) -> Float[Array, "s n"]:
-    """Derivatives of the objective in each sample by the activities; of UTCP those of its logarithm."""
-
-    @full_precision
-    def values(units: Array) -> Array:
-        return _sample_values(units, data, kind)
-
-    derivative: Array = jax.jacfwd(values)(units)
-    return derivative
-
-
 values_and_derivatives = cached_jit(_values_and_derivatives, static_argnames=("kind", "limits", "gain"))
-sample_derivatives = cached_jit(_sample_derivatives, static_argnames=("kind",))
 use_by_shift = cached_jit(_use_by_shift, static_argnames=("limits",))
 
 
